@@ -1,0 +1,430 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The host's configuration: what is backed up, when, how, and for how long.
+
+One YAML file, ``/etc/vya-backupdb/config.yml``, checked as a whole before anything is done with it. Unknown keys are
+errors, so that a misspelt ``exlude`` does not silently back up too much or too little.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import ipaddress
+import json
+import re
+import socket
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, Optional, Union
+from zoneinfo import ZoneInfo
+
+from .errors import ConfigError
+from .utils.third_party import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from .utils.third_party import require_dependencies
+
+SCHEMA_VERSION = 1
+DEFAULT_CONFIG_PATH = Path("/etc/vya-backupdb/config.yml")
+
+_DURATION = re.compile(r"^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def parse_duration(value: object) -> timedelta:
+    """Read a duration such as ``90s``, ``30m``, ``1h30m`` or ``2d``; a bare number means seconds.
+
+    Raises:
+        ValueError: The text is no duration.
+    """
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return timedelta(seconds=value)
+    match = _DURATION.match(str(value)) if str(value) else None
+    if match is None:
+        raise ValueError(f"{value!r} is not a duration; write for example 90s, 30m, 1h30m or 2d")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are refused, values are fixed once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Storage(Section):
+    """Where artifacts are kept: ``{root}/{hostname}/{database_id}/{database}/YYYY-MM-DD/``."""
+
+    root: Path = Path("/var/backups/vya-backupdb")
+
+    @field_validator("root")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        if not value.is_absolute():
+            raise ValueError("must be an absolute path")
+        return value
+
+
+class Tls(Section):
+    """Transport security towards a server.
+
+    ``auto`` verifies the certificate and the host name for TCP to another machine and uses none on sockets and
+    loopback; ``verify`` does so always; ``encrypt`` encrypts without verifying; ``disabled`` sends everything in clear.
+    """
+
+    mode: Literal["auto", "verify", "encrypt", "disabled"] = "auto"
+    ca_file: Optional[Path] = None
+
+
+class Instance(Section):
+    """One database server, named by its ``database_id``."""
+
+    database_id: str
+    dbms: Literal["mariadb", "mysql", "postgresql"]
+    host: Optional[str] = None
+    port: Optional[int] = Field(default=None, ge=1, le=65535)
+    socket: Optional[Path] = None
+    credentials: Optional[str] = Field(default=None, description="Entry of the credentials file; database_id if unset.")
+    tls: Tls = Tls()
+
+    @field_validator("database_id")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not _NAME.match(value):
+            raise ValueError("may hold letters, digits, '_', '.' and '-' only, and starts with a letter or digit")
+        return value
+
+    @model_validator(mode="after")
+    def _host_or_socket(self) -> Instance:
+        if self.host and self.socket:
+            raise ValueError(f"instance {self.database_id}: give either host or socket, not both")
+        return self
+
+    @property
+    def credentials_id(self) -> str:
+        """Name of the entry in the credentials file that opens this instance."""
+        return self.credentials or self.database_id
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the connection stays on this machine (a socket or a loopback address)."""
+        if self.host is None or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def tls_mode(self) -> Literal["verify", "encrypt", "disabled"]:
+        """The transport security in force, ``auto`` resolved."""
+        if self.tls.mode == "auto":
+            return "disabled" if self.is_local else "verify"
+        return self.tls.mode
+
+
+class Schedule(Section):
+    """When a policy runs: either ``times`` (on ``days``), or an ``interval``, or a ``cron`` expression.
+
+    ``window`` spreads hosts over that much time after the planned moment, by a delay that is random but stays the same
+    for a host; ``retries`` and ``retry_delay`` say what follows a failed run.
+    """
+
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = WEEKDAYS
+    times: tuple[str, ...] = ()
+    timezone: str = "UTC"
+    interval: Optional[timedelta] = None
+    cron: Optional[str] = None
+    window: timedelta = timedelta(0)
+    catch_up: bool = True
+    retries: int = Field(default=2, ge=0, le=20)
+    retry_delay: timedelta = timedelta(minutes=10)
+
+    @field_validator("interval", "window", "retry_delay", mode="before")
+    @classmethod
+    def _duration(cls, value: object) -> object:
+        return value if value is None else parse_duration(value)
+
+    @field_validator("times", mode="before")
+    @classmethod
+    def _time_texts(cls, value: object) -> object:
+        # YAML 1.1 reads an unquoted 02:00 as the number 120 (sexagesimal), so such numbers are turned back.
+        if isinstance(value, (list, tuple)):
+            return tuple(f"{v // 60:02d}:{v % 60:02d}" if isinstance(v, int) else v for v in value)
+        return value
+
+    @field_validator("times")
+    @classmethod
+    def _valid_times(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?", text):
+                raise ValueError(f"{text!r} is not a time of day; write for example '02:30'")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, KeyError) as exc:
+            raise ValueError(f"{value!r} is not a time zone known on this host (package tzdata)") from exc
+        return value
+
+    @model_validator(mode="after")
+    def _possible(self) -> Schedule:
+        given = [name for name in ("times", "interval", "cron") if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(f"a schedule needs exactly one of times, interval and cron, not {given or 'none'}")
+        if not self.days:
+            raise ValueError("a schedule without days never runs")
+        if self.interval is not None and self.interval < timedelta(minutes=1):
+            raise ValueError("an interval below one minute cannot be kept")
+        from .core.scheduler import calendar_expressions
+
+        calendar_expressions(self)
+        return self
+
+
+class Compression(Section):
+    """How artifacts are compressed. ``gzip`` takes the levels 1 (fast) to 9 (small)."""
+
+    algorithm: Literal["gzip"] = "gzip"
+    level: int = Field(default=1, ge=1, le=9)
+
+
+class Retention(Section):
+    """Grandfather-father-son retention, for each database by itself: how many days, weeks and months are kept.
+
+    Days, weeks (ISO 8601, from Monday) and months are those of ``timezone``. The newest artifact of each is kept.
+    """
+
+    daily: int = Field(default=7, ge=0)
+    weekly: int = Field(default=4, ge=0)
+    monthly: int = Field(default=12, ge=0)
+    timezone: str = "UTC"
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        return Schedule._known_zone(value)  # the same rule and the same sentence
+
+    @model_validator(mode="after")
+    def _keeps_something(self) -> Retention:
+        if not (self.daily or self.weekly or self.monthly):
+            raise ValueError("a retention that keeps nothing would delete every backup; keep at least one")
+        return self
+
+
+class Limits(Section):
+    """Bounds on a run: databases at a time, time for one database, and time without a byte from the dump."""
+
+    parallel: int = Field(default=2, ge=1, le=64)
+    timeout: timedelta = timedelta(hours=12)
+    stall_timeout: timedelta = timedelta(minutes=15)
+
+    @field_validator("timeout", "stall_timeout", mode="before")
+    @classmethod
+    def _duration(cls, value: object) -> object:
+        return parse_duration(value)
+
+
+class Policy(Section):
+    """When, what, how and how long: the unit that a timer runs. Patterns are shell-style (``shop_*``)."""
+
+    name: str
+    instances: tuple[str, ...] = ("*",)
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    schedule: Optional[Schedule] = None
+    strategy: Literal["logical"] = "logical"
+    compression: Compression = Compression()
+    retention: Retention = Retention()
+    limits: Limits = Limits()
+
+    @field_validator("name")
+    @classmethod
+    def _unit_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", value):
+            raise ValueError("may hold lower-case letters, digits, '_' and '-' only (it names a systemd unit)")
+        return value
+
+    def covers_instance(self, database_id: str) -> bool:
+        """Whether this policy speaks of the instance."""
+        return any(fnmatch.fnmatchcase(database_id, pattern) for pattern in self.instances)
+
+    def covers_database(self, database: str) -> bool:
+        """Whether this policy includes the database and does not exclude it."""
+        included = any(fnmatch.fnmatchcase(database, pattern) for pattern in self.include)
+        return included and not any(fnmatch.fnmatchcase(database, pattern) for pattern in self.exclude)
+
+
+class Mail(Section):
+    """Mail after a run: successes to some addresses, failures to others. Passwords are in the credentials file."""
+
+    server: str
+    port: int = Field(default=25, ge=1, le=65535)
+    security: Literal["none", "starttls", "tls"] = "starttls"
+    credentials: Optional[str] = None
+    sender: str
+    on_success: tuple[str, ...] = ()
+    on_failure: tuple[str, ...] = ()
+
+
+class Notifications(Section):
+    """Who is told of a run's end."""
+
+    mail: Optional[Mail] = None
+
+
+class Metrics(Section):
+    """Where the metrics go: a directory that node_exporter's textfile collector reads. Unset: no metrics."""
+
+    textfile_directory: Optional[Path] = None
+
+
+class Config(Section):
+    """The whole configuration of one host."""
+
+    schema_version: int = SCHEMA_VERSION
+    hostname: str = Field(default_factory=socket.gethostname)
+    storage: Storage = Storage()
+    state_directory: Path = Path("/var/lib/vya-backupdb")
+    credentials_file: Path = Path("/etc/vya-backupdb/.secrets/credentials.json")
+    key_file: Path = Path("/etc/vya-backupdb/.secrets/host.key")
+    instances: tuple[Instance, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    notifications: Notifications = Notifications()
+    metrics: Metrics = Metrics()
+
+    @field_validator("hostname")
+    @classmethod
+    def _path_component(cls, value: str) -> str:
+        if not _NAME.match(value):
+            raise ValueError("may hold letters, digits, '_', '.' and '-' only")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        for kind, names in (
+            ("database_id", [instance.database_id for instance in self.instances]),
+            ("policy", [policy.name for policy in self.policies]),
+        ):
+            for name in sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"{kind} {name!r} is there twice")
+        for policy in self.policies:
+            for pattern in policy.instances:
+                if not any(fnmatch.fnmatchcase(instance.database_id, pattern) for instance in self.instances):
+                    raise ValueError(f"policy {policy.name!r} names the instance {pattern!r}, which is not configured")
+        return self
+
+    def instance(self, database_id: str) -> Instance:
+        """Return the instance of that ``database_id``.
+
+        Raises:
+            ConfigError: It is not configured; the message lists those that are.
+        """
+        for instance in self.instances:
+            if instance.database_id == database_id:
+                return instance
+        known = ", ".join(sorted(i.database_id for i in self.instances)) or "none"
+        raise ConfigError(f"No instance {database_id!r} is configured on this host.", f"Configured: {known}.")
+
+    def policy(self, name: str) -> Policy:
+        """Return the policy of that name.
+
+        Raises:
+            ConfigError: It is not configured; the message lists those that are.
+        """
+        for policy in self.policies:
+            if policy.name == name:
+                return policy
+        known = ", ".join(sorted(p.name for p in self.policies)) or "none"
+        raise ConfigError(f"No policy {name!r} is configured on this host.", f"Configured: {known}.")
+
+    def policy_of(self, database_id: str, database: str) -> Policy:
+        """Return the first policy that covers the database, else one made of the defaults."""
+        for policy in self.policies:
+            if policy.covers_instance(database_id) and policy.covers_database(database):
+                return policy
+        return Policy(name="default")
+
+
+# Migration N turns a document of schema version N into one of version N + 1.
+MIGRATIONS: dict[int, Any] = {}
+
+
+def parse_config(document: object, source: str) -> Config:
+    """Validate a configuration document.
+
+    Args:
+        document: What the YAML file held.
+        source: What to call it in messages (its path).
+
+    Raises:
+        ConfigError: The document is no configuration, has errors, or is of a later schema version.
+    """
+    require_dependencies()
+    if not isinstance(document, dict):
+        raise ConfigError(
+            f"{source} is not a configuration of vya-backupdb: it holds no mapping at its top level.",
+            "Let the role vya.backupdb.config write it, or see its README for the format.",
+        )
+    version = document.get("schema_version", SCHEMA_VERSION)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ConfigError(f"{source}: schema_version {version!r} is not a positive whole number.")
+    if version > SCHEMA_VERSION:
+        raise ConfigError(
+            f"{source} has schema version {version}, but this engine knows versions up to {SCHEMA_VERSION}.",
+            "It was written for a newer engine: upgrade the engine by applying the role vya.backupdb.runtime.",
+        )
+    for step in range(version, SCHEMA_VERSION):
+        document = MIGRATIONS[step](document)
+    try:
+        return Config.model_validate({**document, "schema_version": SCHEMA_VERSION})
+    except ValidationError as exc:
+        problems = "; ".join(_problem(error) for error in exc.errors())
+        raise ConfigError(f"{source} cannot be used: {problems}.", "Correct it and apply the playbook again.") from None
+
+
+def _problem(error: Any) -> str:
+    """One validation error in words: where and what, never the offending value (it could be a misplaced secret)."""
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{where}: there is no such setting"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+def load_config(path: Union[Path, str] = DEFAULT_CONFIG_PATH) -> Config:
+    """Read and validate the configuration file.
+
+    Raises:
+        ConfigError: The file is missing, unreadable, no YAML, or not a valid configuration.
+    """
+    require_dependencies()
+    import yaml
+
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"There is no configuration at {path}.", "Apply the role vya.backupdb.config to this host."
+        ) from None
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{path} cannot be read: {reason}.", "Run as root or as the user vya-backupdb.") from None
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise ConfigError(f"{path} is not valid YAML{where}.", "Correct it and apply the playbook again.") from None
+    return parse_config(document, str(path))
+
+
+def json_schema() -> str:
+    """Return the configuration's JSON Schema as text."""
+    require_dependencies()
+    return json.dumps(Config.model_json_schema(), indent=2)

@@ -1,0 +1,170 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The manifest: what makes an artifact self-describing, written beside it, last of all.
+
+An artifact without a manifest is not a backup. With the manifest and the vendor's standard tools alone, anyone can
+check and restore it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Optional
+
+from ..errors import ArtifactError
+from ..utils.clock import from_text, to_text
+from ..utils.files import write_atomically
+
+SCHEMA_VERSION = 1
+SUFFIX = ".manifest.json"
+PROOFS = ("sealed", "verified", "restored")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of the artifact that decompresses by itself: one gzip member.
+
+    Attributes:
+        kind: ``preamble`` (database settings), ``dump`` (the vendor's dump) or ``postamble`` (grants and the like).
+        offset: Where it begins in the artifact, bytes.
+        length: Its stored length, bytes.
+        plain_length: Its length once decompressed, bytes.
+    """
+
+    kind: str
+    offset: int
+    length: int
+    plain_length: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that is known of one artifact. Sizes are bytes, durations seconds, moments UTC.
+
+    Attributes:
+        artifact: The artifact's file name, in the manifest's own directory.
+        hostname: The host that made the backup.
+        database_id: The instance.
+        database: The database's true name (the path may hold an escaped one).
+        created_at: When the dump began; its content is of that moment or a little later.
+        finished_at: When the artifact was sealed.
+        stored_bytes: Size of the artifact.
+        plain_bytes: Size of the SQL text in it.
+        sha256: Checksum of the artifact, hexadecimal.
+        dbms: The server: ``flavour`` (mariadb, mysql, postgresql), ``version``, ``description``.
+        tool: The client that dumped: ``name``, ``version``, ``arguments``.
+        compression: ``algorithm`` and ``level``.
+        settings: The database's own settings (character set, encoding, collation, owner …).
+        inventory: Names of the database's objects by kind, as the server listed them when the dump began.
+        segments: The parts of the artifact in their order.
+        warnings: What the artifact cannot promise, in sentences.
+        proof: ``sealed``, ``verified`` or ``restored``.
+        proven_at: When that proof was given.
+        policy: The policy that the backup followed.
+        run_id: The run in the catalog.
+        engine_version: The engine that wrote this.
+        restore_by_hand: A shell command that restores it with standard tools.
+    """
+
+    artifact: str
+    hostname: str
+    database_id: str
+    database: str
+    created_at: datetime
+    finished_at: datetime
+    stored_bytes: int
+    plain_bytes: int
+    sha256: str
+    dbms: dict[str, str]
+    tool: dict[str, Any]
+    compression: dict[str, Any]
+    settings: dict[str, Any]
+    inventory: dict[str, list[str]]
+    segments: tuple[Segment, ...]
+    policy: str
+    run_id: str
+    engine_version: str
+    restore_by_hand: str
+    warnings: tuple[str, ...] = ()
+    proof: str = "sealed"
+    proven_at: Optional[datetime] = None
+    format: str = "sql.gz"
+    strategy: str = "logical"
+    schema_version: int = field(default=SCHEMA_VERSION)
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the dump's beginning to the seal."""
+        return (self.finished_at - self.created_at).total_seconds()
+
+    def with_proof(self, proof: str, at: datetime) -> Manifest:
+        """Return the manifest with a proof added; a stronger proof that it has already is kept."""
+        if PROOFS.index(proof) < PROOFS.index(self.proof):
+            return self
+        return dataclasses.replace(self, proof=proof, proven_at=at)
+
+    def to_json(self) -> bytes:
+        """Return the document that is stored."""
+        document = dataclasses.asdict(self)
+        for key in ("created_at", "finished_at", "proven_at"):
+            moment = document[key]
+            document[key] = moment.isoformat().replace("+00:00", "Z") if moment else None
+        return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True).encode("utf-8") + b"\n"
+
+    def write(self, directory: Path) -> Path:
+        """Write it beside its artifact, atomically, and return its path.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        path = directory / (self.artifact + SUFFIX)
+        write_atomically(path, self.to_json(), 0o640)
+        return path
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest.
+
+    Args:
+        path: The manifest's own path.
+
+    Raises:
+        ArtifactError: It is missing, unreadable, damaged, or of a later schema version.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ArtifactError(
+            f"There is no manifest {path}.", "Without it the file is no backup: it may be unfinished or foreign."
+        ) from None
+    except OSError as exc:
+        raise ArtifactError(f"The manifest {path} cannot be read: {exc.strerror}.") from None
+    except ValueError:
+        raise ArtifactError(f"The manifest {path} is damaged: it is not JSON.", "Use another artifact.") from None
+    if not isinstance(document, dict) or not isinstance(document.get("schema_version"), int):
+        raise ArtifactError(f"{path} is not a manifest of vya-backupdb.")
+    if document["schema_version"] > SCHEMA_VERSION:
+        raise ArtifactError(
+            f"The manifest {path} has schema version {document['schema_version']}; this engine knows {SCHEMA_VERSION}.",
+            "Upgrade the engine by applying the role vya.backupdb.runtime.",
+        )
+    try:
+        names = {f.name for f in dataclasses.fields(Manifest)}
+        values = {key: value for key, value in document.items() if key in names}
+        for key in ("created_at", "finished_at", "proven_at"):
+            values[key] = from_text(values[key]) if values.get(key) else None
+        values["segments"] = tuple(Segment(**segment) for segment in values["segments"])
+        values["warnings"] = tuple(values.get("warnings", ()))
+        manifest = Manifest(**values)
+        if manifest.proof not in PROOFS or path.name != manifest.artifact + SUFFIX or to_text(manifest.created_at) == "":
+            raise ValueError("contradiction")
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ArtifactError(
+            f"The manifest {path} is damaged: a field is missing or contradicts another.", "Use another artifact."
+        ) from None
+    return manifest

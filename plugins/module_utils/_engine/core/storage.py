@@ -1,0 +1,229 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where artifacts live, and how one comes to have its final name.
+
+``{root}/{hostname}/{database_id}/{database}/YYYY-MM-DD/{database}_{YYYYMMDD}_{HHMMSS}.sql.gz``, beside it its manifest.
+Dates and times in paths are UTC: local time would write the same name twice when clocks are set back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Optional
+
+from ..errors import ArtifactError, StorageError
+from ..utils.files import fsync_directory, make_directories
+from .manifest import SUFFIX, Manifest, read_manifest
+
+EXTENSION = ".sql.gz"
+PARTIAL_SUFFIX = ".partial"
+_UNSAFE = re.compile(r"[%/\x00-\x1f\x7f]|^\.")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}$")
+
+
+def path_component(name: str) -> str:
+    """Turn a database's name into one path component: unsafe characters become ``%XX``, all others stay readable."""
+    return _UNSAFE.sub(lambda match: f"%{ord(match.group()):02X}", name)
+
+
+@dataclass(frozen=True)
+class StoredArtifact:
+    """An artifact with its manifest, as found in the storage."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def manifest_path(self) -> Path:
+        """Where its manifest is."""
+        return self.path.with_name(self.path.name + SUFFIX)
+
+
+class Storage:
+    """The artifacts of one host below the storage root."""
+
+    def __init__(self, root: Path, hostname: str) -> None:
+        self.root = root
+        self.hostname = hostname
+
+    def directory_of(self, database_id: str, database: str) -> Path:
+        """Return the directory that holds all artifacts of a database."""
+        return self.root / self.hostname / database_id / path_component(database)
+
+    def artifact_path(self, database_id: str, database: str, moment: datetime) -> Path:
+        """Return the final path of an artifact whose dump begins at that moment."""
+        moment = moment.astimezone(timezone.utc)
+        name = f"{path_component(database)}_{moment:%Y%m%d_%H%M%S}{EXTENSION}"
+        return self.directory_of(database_id, database) / f"{moment:%Y-%m-%d}" / name
+
+    def artifacts(self, database_id: Optional[str] = None, database: Optional[str] = None) -> list[StoredArtifact]:
+        """Return every artifact that has a readable manifest, newest first.
+
+        Files without one, and manifests without their artifact, are left out: neither is a backup.
+        """
+        found = []
+        for path in self._manifest_paths(database_id, database):
+            artifact = path.with_name(path.name.removesuffix(SUFFIX))
+            with contextlib.suppress(ArtifactError):
+                manifest = read_manifest(path)
+                if artifact.is_file() and (database is None or manifest.database == database):
+                    found.append(StoredArtifact(artifact, manifest))
+        return sorted(found, key=lambda stored: (stored.manifest.created_at, stored.path.name), reverse=True)
+
+    def _manifest_paths(self, database_id: Optional[str], database: Optional[str]) -> Iterator[Path]:
+        base = self.root / self.hostname
+        instances = [base / database_id] if database_id else _subdirectories(base)
+        for instance in instances:
+            databases = [instance / path_component(database)] if database is not None else _subdirectories(instance)
+            for directory in databases:
+                for day in _subdirectories(directory):
+                    if _DATE.match(day.name):
+                        yield from sorted(day.glob(f"*{EXTENSION}{SUFFIX}"))
+
+    def free_bytes(self) -> int:
+        """Return the bytes that are free for us where artifacts go.
+
+        Raises:
+            StorageError: Neither the root nor a directory above it can be examined.
+        """
+        path = self.root
+        while not path.exists() and path != path.parent:
+            path = path.parent
+        try:
+            return shutil.disk_usage(path).free
+        except OSError as exc:
+            raise storage_error(exc, path) from None
+
+
+def find_artifact(path: Path) -> StoredArtifact:
+    """Return the artifact at a path, wherever it is.
+
+    Raises:
+        ArtifactError: The file is missing, or it has no usable manifest.
+    """
+    if path.name.endswith(SUFFIX):
+        path = path.with_name(path.name.removesuffix(SUFFIX))
+    try:
+        if not path.is_file():
+            raise ArtifactError(f"There is no artifact {path}.", "List what exists: vya-backupdb list.")
+    except OSError as exc:
+        raise ArtifactError(f"The artifact {path} cannot be examined: {exc.strerror}.") from None
+    return StoredArtifact(path, read_manifest(path.with_name(path.name + SUFFIX)))
+
+
+def storage_error(exc: OSError, path: Path) -> StorageError:
+    """Say in words what went wrong with the storage, and what to do."""
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(f"The disk of {path} is full.", "Free space, or let retention remove more, and run again.")
+    if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StorageError(
+            f"{path} cannot be written: {exc.strerror}.",
+            "It must belong to the user vya-backupdb; the role vya.backupdb.runtime sets that.",
+        )
+    return StorageError(f"{path} cannot be used: {exc.strerror or exc}.")
+
+
+class PartialFile:
+    """A file on its way to becoming an artifact: hidden, locked while its writer lives, without its final name.
+
+    The lock (flock) tells a partial file of a living run from one that a dead run left behind.
+    """
+
+    def __init__(self, final: Path) -> None:
+        """Create it.
+
+        Args:
+            final: The artifact's final path.
+
+        Raises:
+            StorageError: The directory or the file cannot be made, or the artifact exists already.
+        """
+        self.final = final
+        self.path = final.with_name(f".{final.name}{PARTIAL_SUFFIX}")
+        self._created: list[Path] = []
+        try:
+            self._created = make_directories(final.parent)
+            if final.exists():
+                raise StorageError(f"The artifact {final} exists already; artifacts are never overwritten.")
+            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
+        except OSError as exc:
+            self._remove_directories()
+            raise storage_error(exc, final.parent) from None
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def write(self, data: bytes) -> None:
+        """Append bytes.
+
+        Raises:
+            StorageError: The disk is full or failing.
+        """
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as exc:
+            raise storage_error(exc, self.final.parent) from None
+
+    def seal(self) -> None:
+        """Make the content durable and give the file its final name.
+
+        Raises:
+            StorageError: Syncing or renaming failed.
+        """
+        try:
+            os.fsync(self._descriptor)
+            os.rename(self.path, self.final)
+            os.close(self._descriptor)
+            self._descriptor = -1
+            fsync_directory(self.final.parent)
+        except OSError as exc:
+            raise storage_error(exc, self.final.parent) from None
+
+    def discard(self) -> None:
+        """Remove whatever there is of it, and the directories made for it; harmless when repeated."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        for path in (self.path, self.final):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+        self._remove_directories()
+
+    def _remove_directories(self) -> None:
+        for directory in reversed(self._created):
+            with contextlib.suppress(OSError):  # another run may have put something there
+                directory.rmdir()
+
+
+def remove_dead_partials(directory: Path) -> list[Path]:
+    """Remove partial files below a directory whose writers are dead, and return their paths."""
+    removed = []
+    for path in sorted(directory.glob(f"**/.*{PARTIAL_SUFFIX}")):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held: its writer lives
+                path.unlink()
+                removed.append(path)
+            finally:
+                os.close(descriptor)
+    return removed
+
+
+def _subdirectories(path: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.is_symlink())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as exc:
+        raise storage_error(exc, path) from None

@@ -1,0 +1,78 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The engine's one error tree. Each error is a sentence for a person: what failed, where, and what to do."""
+
+from __future__ import annotations
+
+
+class BackupDbError(Exception):
+    """Base of everything the engine raises on purpose.
+
+    Attributes:
+        message: One sentence: what failed and what it means.
+        hint: What to do about it; empty when the message already says it.
+        exit_code: How the command line ends for this kind of error.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class ConfigError(BackupDbError):
+    """The configuration or the arguments cannot be used."""
+
+    exit_code = 2
+
+
+class CredentialsError(BackupDbError):
+    """The credentials or the host key are missing, unreadable or of another host."""
+
+    exit_code = 3
+
+
+class ServerError(BackupDbError):
+    """A database server cannot be reached, refuses the account, or refuses a statement."""
+
+    exit_code = 4
+
+
+class ClientError(BackupDbError):
+    """The vendor's client program is missing or does not fit the server."""
+
+    exit_code = 4
+
+
+class DumpError(BackupDbError):
+    """A dump did not end as a whole: a process failed, was killed, stalled, or its end marker is missing."""
+
+
+class StorageError(BackupDbError):
+    """The backup storage cannot be read or written."""
+
+    exit_code = 5
+
+
+class ArtifactError(BackupDbError):
+    """An artifact or its manifest is missing, damaged or not what it claims to be."""
+
+    exit_code = 6
+
+
+class RestoreError(BackupDbError):
+    """A restore was refused or failed; the message says what state the database is in."""
+
+    exit_code = 7
+
+
+class LockedError(BackupDbError):
+    """Another run is at work on the same database (EX_TEMPFAIL of sysexits.h: try again later)."""
+
+    exit_code = 75
