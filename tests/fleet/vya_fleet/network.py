@@ -1,0 +1,108 @@
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The network of a fleet: a bridge, a subnet nobody else uses, and masquerading into the world."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from .errors import FleetError
+from .processes import must, quiet
+from .state import FleetRecord, all_fleets, state_dir
+
+POOLS = ("10.201.0.0/16", "172.29.0.0/16", "192.168.0.0/16")
+_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+
+
+def choose_subnet(taken: Iterable[str]) -> str:
+    """The first /24 of the private pools that overlaps none of the given networks.
+
+    Raises:
+        FleetError: All are taken.
+    """
+    used = [ipaddress.IPv4Network(net, strict=False) for net in taken]
+    for pool in POOLS:
+        for candidate in ipaddress.IPv4Network(pool).subnets(new_prefix=24):
+            if not any(candidate.overlaps(net) for net in used):
+                return str(candidate)
+    raise FleetError("Every private subnet of the fleet's pools has a route on this machine; take some fleets down.")
+
+
+def routed_networks(routes: str) -> list[str]:
+    """The IPv4 networks in the output of ``ip -json route show table all``, without default routes."""
+    found = []
+    for route in json.loads(routes or "[]"):
+        try:
+            net = ipaddress.IPv4Network(route["dst"], strict=False)
+        except ValueError:
+            continue  # "default", or IPv6
+        if net.prefixlen:
+            found.append(str(net))
+    return found
+
+
+def free_subnet() -> str:
+    """A subnet that neither this machine's routes nor another fleet uses; to be called under the lock."""
+    routes = must("ip", "-json", "-4", "route", "show", "table", "all")
+    return choose_subnet([*routed_networks(routes), *(fleet.subnet for fleet in all_fleets())])
+
+
+def gateway(subnet: str) -> str:
+    """The machine's own address in a fleet's subnet."""
+    return str(ipaddress.IPv4Network(subnet)[1])
+
+
+def host_address(subnet: str, index: int) -> str:
+    """The address of the host with an index, counted from 0.
+
+    Raises:
+        FleetError: The subnet has no room for so many.
+    """
+    if index > 250:
+        raise FleetError("A fleet has room for 251 hosts.")
+    return str(ipaddress.IPv4Network(subnet)[index + 2])
+
+
+def uplink_mtu() -> int:
+    """The largest packet the machine's way out takes; larger ones from the hosts would get lost silently."""
+    routes = json.loads(must("ip", "-json", "-4", "route", "show", "default") or "[]")
+    if not routes:
+        return 1500
+    return int(json.loads(must("ip", "-json", "link", "show", "dev", routes[0]["dev"]))[0]["mtu"])
+
+
+def create(fleet: FleetRecord) -> None:
+    """Make the fleet's bridge and its masquerading; to be called under the lock."""
+    must("ip", "link", "add", fleet.bridge, "mtu", str(uplink_mtu()), "type", "bridge")
+    must("ip", "address", "add", f"{gateway(fleet.subnet)}/24", "dev", fleet.bridge)
+    must("ip", "link", "set", fleet.bridge, "up")
+    rules = f"""
+        table ip {fleet.table} {{
+            chain postrouting {{
+                type nat hook postrouting priority srcnat;
+                ip saddr {fleet.subnet} oifname != "{fleet.bridge}" masquerade
+            }}
+        }}
+    """
+    must("nft", "-f", "-", text=rules)
+    before = _FORWARD.read_text(encoding="ascii").strip()
+    if before != "1":
+        (state_dir() / "ip_forward").write_text(before, encoding="ascii")
+        _FORWARD.write_text("1", encoding="ascii")
+
+
+def remove(fleet: FleetRecord) -> None:
+    """Remove the fleet's bridge and masquerading, as far as they exist."""
+    quiet("ip", "link", "delete", fleet.bridge)
+    quiet("nft", "delete", "table", "ip", fleet.table)
+
+
+def restore_forwarding() -> None:
+    """Put IP forwarding back as it was before the first fleet; to be called under the lock, after the last fleet."""
+    saved = state_dir() / "ip_forward"
+    if saved.exists():
+        _FORWARD.write_text(saved.read_text(encoding="ascii"), encoding="ascii")
+        saved.unlink()
