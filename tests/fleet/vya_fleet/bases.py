@@ -20,7 +20,7 @@ from .processes import Processes
 from .state import all_fleets, locked, state_dir
 
 # Counts up whenever the code below makes something else of the same packages.
-BUILD_VERSION = 1
+BUILD_VERSION = 2
 BUILD_TIMEOUT = 1200.0
 _SYSTEM = (
     "systemd systemd-sysv dbus openssh-server sudo python3 python3-venv python3-apt tzdata locales"
@@ -104,7 +104,7 @@ def ensure(name: str, processes: Processes, say: Callable[[str], None], rebuild:
         FleetError: The build failed; the message says where its log is.
     """
     wanted = recipe(name)
-    with locked(f"base-{name}.lock"):
+    with locked(state_dir() / f"base-{name}.lock"):
         root = bases_dir() / wanted.key
         if rebuild and root.exists():
             if any(host.base == wanted.key for fleet in all_fleets() for host in fleet.hosts):
@@ -129,6 +129,7 @@ def _build(wanted: Recipe, root: Path, processes: Processes) -> None:
     command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(wanted.packages)}"]
     # The package lists stay: a role's first install then needs no download of them.
     command += ["--skip=cleanup/apt/lists", *(f"--aptopt={option}" for option in wanted.options)]
+    command += ['--aptopt=Acquire::Languages "none"']
     command += [wanted.suite, str(root), *wanted.sources]
     with log.open("w", encoding="utf-8") as output:
         done = processes.run([*guard, *command], output=output, timeout=BUILD_TIMEOUT)
@@ -171,7 +172,7 @@ def remove_unused(everything: bool) -> list[str]:
     removed = []
     for name in SUITES:
         current = recipe(name).key
-        with locked(f"base-{name}.lock"):
+        with locked(state_dir() / f"base-{name}.lock"):
             for path in sorted(bases_dir().glob(f"{name}-*")):
                 if path.name in used or (path.name == current and not everything):
                     continue

@@ -9,8 +9,8 @@ class FleetError(Exception):
     """Something the caller can act upon; shown without a traceback."""
 
 
-class Interrupted(BaseException):
-    """A signal asked the tool to stop; a BaseException, so that no handler of errors swallows it."""
+class Interrupted(KeyboardInterrupt):
+    """A signal asked to stop; a KeyboardInterrupt, so that pytest winds down as it does for Ctrl-C."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by signal {signum}")

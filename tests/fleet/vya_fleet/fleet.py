@@ -114,14 +114,13 @@ class Fleet:
         pid = os.getpid()
         fleet = FleetRecord(self.name, subnet, pid, start_time(pid) or "", binds=self._binds, hosts=records)
         fleet.save()
+        network.create(fleet)
         return fleet
 
     def _start(self, fleet: FleetRecord) -> None:
         processes = Processes()
         wanted = sorted(set(self._hosts.values()))
         all_of(BUILDS_AT_ONCE, processes, [lambda s=s: bases.ensure(s, processes, self._say) for s in wanted])
-        with locked():
-            network.create(fleet)
         key = ssh.make_key(fleet.directory / "id_ed25519", f"fleet {fleet.name}")
         ssh.write_access_files(fleet, {host.name: hosts.prepare(fleet, host, key) for host in fleet.hosts})
 
@@ -182,8 +181,6 @@ def remove(fleet: FleetRecord) -> None:
     cgroups.end(fleet)
     network.remove(fleet)
     subprocess.run(["rm", "-rf", "--one-file-system", str(fleet.directory)], check=True)
-    if not all_fleets():
-        network.restore_forwarding()
 
 
 def remove_leftovers(say: Callable[[str], None]) -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from .errors import FleetError
 from .processes import must, quiet
-from .state import FleetRecord, all_fleets, state_dir
+from .state import BRIDGE_NAME, RUNTIME_DIR, FleetRecord, all_fleets
 
 POOLS = ("10.201.0.0/16", "172.29.0.0/16", "192.168.0.0/16")
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+# What it was before the first fleet. Only the last bridge of any state directory restores it.
+_FORWARD_BEFORE = RUNTIME_DIR / "ip_forward"
 
 
 def choose_subnet(taken: Iterable[str]) -> str:
@@ -87,22 +89,44 @@ def create(fleet: FleetRecord) -> None:
             }}
         }}
     """
+    for chain in dropping_chains(must("nft", "-j", "list", "chains")):
+        # An accept of the fleet's own table would not save packets from another table's drop.
+        for match in (f'iifname "{fleet.bridge}"', f'oifname "{fleet.bridge}" ct state established,related'):
+            rules += f'insert rule {chain} {match} accept comment "{fleet.table}"\n'
     must("nft", "-f", "-", text=rules)
     before = _FORWARD.read_text(encoding="ascii").strip()
     if before != "1":
-        (state_dir() / "ip_forward").write_text(before, encoding="ascii")
+        _FORWARD_BEFORE.write_text(before, encoding="ascii")
         _FORWARD.write_text("1", encoding="ascii")
 
 
 def remove(fleet: FleetRecord) -> None:
-    """Remove the fleet's bridge and masquerading, as far as they exist."""
+    """Remove what was made for a fleet, as far as it exists; to be called under the lock."""
     quiet("ip", "link", "delete", fleet.bridge)
     quiet("nft", "delete", "table", "ip", fleet.table)
+    for chain, handle in commented_rules(must("nft", "-j", "-a", "list", "ruleset"), fleet.table):
+        quiet("nft", "delete", "rule", *chain.split(), "handle", handle)
+    bridges = [link["ifname"] for link in json.loads(must("ip", "-json", "link", "show", "type", "bridge") or "[]")]
+    if _FORWARD_BEFORE.exists() and not any(BRIDGE_NAME.fullmatch(name) for name in bridges):
+        _FORWARD.write_text(_FORWARD_BEFORE.read_text(encoding="ascii"), encoding="ascii")
+        _FORWARD_BEFORE.unlink()
 
 
-def restore_forwarding() -> None:
-    """Put IP forwarding back as it was before the first fleet; to be called under the lock, after the last fleet."""
-    saved = state_dir() / "ip_forward"
-    if saved.exists():
-        _FORWARD.write_text(saved.read_text(encoding="ascii"), encoding="ascii")
-        saved.unlink()
+def dropping_chains(listing: str) -> list[str]:
+    """The chains that drop forwarded packets by default (Docker and ufw make such), from ``nft -j list chains``."""
+    chains = [item["chain"] for item in json.loads(listing)["nftables"] if "chain" in item]
+    return [
+        f"{chain['family']} {chain['table']} {chain['name']}"
+        for chain in chains
+        if chain.get("hook") == "forward" and chain.get("policy") == "drop" and chain["family"] in {"ip", "inet"}
+    ]
+
+
+def commented_rules(listing: str, comment: str) -> list[tuple[str, str]]:
+    """The chain and the handle of each rule that bears a comment, from ``nft -j -a list ruleset``."""
+    rules = [item["rule"] for item in json.loads(listing)["nftables"] if "rule" in item]
+    return [
+        (f"{rule['family']} {rule['table']} {rule['chain']}", str(rule["handle"]))
+        for rule in rules
+        if rule.get("comment") == comment
+    ]

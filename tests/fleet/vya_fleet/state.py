@@ -17,6 +17,9 @@ from pathlib import Path
 from .errors import FleetError
 from .processes import start_time
 
+# For what belongs to the machine, whichever state directory is used; gone after a reboot, as the network is.
+RUNTIME_DIR = Path("/run/vya-backupdb-fleet")
+BRIDGE_NAME = re.compile(r"vya[0-9a-f]{8}")
 _NAME = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?$")
 
 
@@ -113,9 +116,8 @@ def all_fleets() -> list[FleetRecord]:
 
 
 @contextmanager
-def locked(name: str = "lock") -> Iterator[None]:
-    """Hold a lock of the state directory; the kernel frees it when the process ends, however it ends."""
-    path = state_dir() / name
+def locked(path: Path = RUNTIME_DIR / "lock") -> Iterator[None]:
+    """Hold a lock, by default the machine's; the kernel frees it when the process ends, however it ends."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
