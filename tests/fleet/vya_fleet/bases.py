@@ -22,10 +22,12 @@ from .state import all_fleets, locked, state_dir
 # Counts up whenever the code below makes something else of the same packages.
 BUILD_VERSION = 2
 BUILD_TIMEOUT = 1200.0
+# fmt: off
 _SYSTEM = (
-    "systemd systemd-sysv dbus openssh-server sudo python3 python3-venv python3-apt tzdata locales"
-    " ca-certificates iproute2 procps curl less"
-).split()
+    "systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "python3", "python3-venv", "python3-apt",
+    "tzdata", "locales", "ca-certificates", "iproute2", "procps", "curl", "less",
+)
+# fmt: on
 _MARIADB, _MYSQL = ("mariadb-server", "mariadb-client"), ("mysql-server", "mysql-client")
 _POSTGRESQL = ("postgresql", "postgresql-client")
 # Jobs of the distribution that would hold the package lock or load the disk in the middle of a test.

@@ -10,15 +10,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from . import bases, cgroups, doctor, ssh
-from .errors import FleetError, Interrupted
+from .errors import FleetError, Interrupted, UnusableMachineError
 from .fleet import BUILDS_AT_ONCE, DEFAULT_HOSTS, Fleet, all_of, remove, remove_leftovers, tell
 from .processes import Processes, stopping_by_signal, undisturbed
 from .state import all_fleets, load, locked, state_dir
 
 EXIT_FAILED, EXIT_UNUSABLE = 1, 2
+
+
+def _show(line: object) -> None:
+    sys.stdout.write(f"{line}\n")
 
 
 def _pair(text: str, separator: str, form: str) -> tuple[str, str]:
@@ -36,7 +42,7 @@ def _up(args: argparse.Namespace) -> None:
     ]
     fleet = Fleet(args.fleet, dict(_pair(text, "=", "NAME=SUITE") for text in args.host), binds=binds)
     fleet.up(owned=False, keep=args.keep)
-    print(fleet.directory)
+    _show(fleet.directory)
 
 
 def _down(args: argparse.Namespace) -> None:
@@ -53,25 +59,15 @@ def _exec(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> None:
-    fleets = [
-        {
-            "name": fleet.name,
-            "directory": str(fleet.directory),
-            "subnet": fleet.subnet,
-            "hosts": [
-                {"name": h.name, "suite": h.suite, "address": h.address, "alive": cgroups.populated(fleet, h.name)}
-                for h in fleet.hosts
-            ],
-        }
-        for fleet in all_fleets()
-    ]
+    fleets = all_fleets()
     if args.json:
-        print(json.dumps(fleets, indent=2))
+        _show(json.dumps([{**asdict(fleet), "directory": str(fleet.directory)} for fleet in fleets], indent=2))
         return
     for fleet in fleets:
-        print(f"{fleet['name']}  {fleet['subnet']}  {fleet['directory']}")
-        for host in fleet["hosts"]:
-            print(f"  {host['name']}  {host['suite']}  {host['address']}  {'alive' if host['alive'] else 'ended'}")
+        _show(f"{fleet.name}  {fleet.subnet}  {fleet.directory}")
+        for host in fleet.hosts:
+            alive = "alive" if cgroups.populated(fleet, host.name) else "ended"
+            _show(f"  {host.name}  {host.suite}  {host.address}  {alive}")
 
 
 def _base(args: argparse.Namespace) -> None:
@@ -80,9 +76,9 @@ def _base(args: argparse.Namespace) -> None:
         bases.suite(name)
     processes = Processes()
     names = dict.fromkeys(args.suite)
-    all_of(BUILDS_AT_ONCE, processes, [lambda n=n: bases.ensure(n, processes, tell, args.rebuild) for n in names])
+    all_of(BUILDS_AT_ONCE, processes, [partial(bases.ensure, name, processes, tell, args.rebuild) for name in names])
     for name in names:
-        print(bases.bases_dir() / bases.recipe(name).key)
+        _show(bases.bases_dir() / bases.recipe(name).key)
 
 
 def _clean(args: argparse.Namespace) -> None:
@@ -97,10 +93,12 @@ def _clean(args: argparse.Namespace) -> None:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    if args.install and not os.geteuid():
+    if args.install:
+        if os.geteuid():
+            raise UnusableMachineError(doctor.NOT_ROOT)
         doctor.install()
     found = doctor.problems()
-    print("\n".join(found) or "Everything that the fleet needs is here.")
+    _show("\n".join(found) or "Everything that the fleet needs is here.")
     return EXIT_UNUSABLE if found else 0
 
 
@@ -149,15 +147,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     args = _parser().parse_args(arguments)
     if os.geteuid() and args.run is not _doctor:
-        print("The fleet boots machines and needs root; run it again with sudo.", file=sys.stderr)
+        tell(f"fleet: {doctor.NOT_ROOT}")
         return EXIT_UNUSABLE
-    state_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
+        if not os.geteuid():
+            state_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
         with stopping_by_signal():
             return args.run(args) or 0
     except FleetError as error:
-        print(f"fleet: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        tell(f"fleet: {error}")
+        return EXIT_UNUSABLE if isinstance(error, UnusableMachineError) else EXIT_FAILED
     except Interrupted as stop:
-        print(f"fleet: {stop}; everything begun was removed.", file=sys.stderr)
+        tell(f"fleet: {stop}; everything begun was removed.")
         return 128 + stop.signum

@@ -10,8 +10,9 @@ import subprocess
 from pathlib import Path
 
 from . import cgroups
-from .errors import FleetError
+from .errors import FleetError, UnusableMachineError
 
+NOT_ROOT = "The fleet boots machines and needs root; run it again with sudo."
 # The command that is needed, and Debian's package of it.
 _TOOLS = {
     "systemd-nspawn": "systemd-container",
@@ -36,11 +37,13 @@ def problems() -> list[str]:
     """Everything that keeps a fleet from running here, one sentence each."""
     found = []
     if os.geteuid():
-        found.append("The fleet boots machines and needs root; run it again with sudo.")
+        found.append(NOT_ROOT)
     if not shutil.which("apt-get"):
         found.append("The fleet needs Debian or Ubuntu; this machine has no apt-get.")
     if missing := missing_packages():
-        found.append(f"Missing packages; install them with `apt-get install {' '.join(missing)}` or `doctor --install`.")
+        found.append(
+            f"Missing packages; install them with `apt-get install {' '.join(missing)}` or `doctor --install`."
+        )
     if "overlay" not in Path("/proc/filesystems").read_text(encoding="ascii").split():
         found.append("The kernel has no overlay file system; load it with `modprobe overlay`.")
     try:
@@ -54,10 +57,10 @@ def require() -> None:
     """Check that a fleet can run here.
 
     Raises:
-        FleetError: It cannot; the message says what to do.
+        UnusableMachineError: It cannot; the message says what to do.
     """
     if found := problems():
-        raise FleetError(" ".join(found))
+        raise UnusableMachineError(" ".join(found))
 
 
 def install() -> None:

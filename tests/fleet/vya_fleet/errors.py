@@ -9,6 +9,10 @@ class FleetError(Exception):
     """Something the caller can act upon; shown without a traceback."""
 
 
+class UnusableMachineError(FleetError):
+    """The machine lacks something that every fleet needs."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal asked to stop; a KeyboardInterrupt, so that pytest winds down as it does for Ctrl-C."""
 

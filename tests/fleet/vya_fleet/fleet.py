@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -26,7 +27,6 @@ BOOTS_AT_ONCE = 4
 def tell(line: str) -> None:
     """Say how far things are, on standard error."""
     sys.stderr.write(f"{line}\n")  # one write, so that lines of several threads do not mix
-    sys.stderr.flush()
 
 
 class Fleet:
@@ -120,7 +120,7 @@ class Fleet:
     def _start(self, fleet: FleetRecord) -> None:
         processes = Processes()
         wanted = sorted(set(self._hosts.values()))
-        all_of(BUILDS_AT_ONCE, processes, [lambda s=s: bases.ensure(s, processes, self._say) for s in wanted])
+        all_of(BUILDS_AT_ONCE, processes, [partial(bases.ensure, name, processes, self._say) for name in wanted])
         key = ssh.make_key(fleet.directory / "id_ed25519", f"fleet {fleet.name}")
         ssh.write_access_files(fleet, {host.name: hosts.prepare(fleet, host, key) for host in fleet.hosts})
 
@@ -129,7 +129,7 @@ class Fleet:
                 self._children.append(hosts.start(fleet, host))
             hosts.wait(fleet, host, processes, self._say)
 
-        all_of(BOOTS_AT_ONCE, processes, [lambda h=h: boot(h) for h in fleet.hosts])
+        all_of(BOOTS_AT_ONCE, processes, [partial(boot, host) for host in fleet.hosts])
 
     def down(self) -> None:
         """End all hosts and remove everything of the fleet; does nothing if it is not up."""

@@ -130,7 +130,8 @@ def wait(fleet: FleetRecord, host: HostRecord, processes: Processes, say: Callab
             f"{', '.join(found['failed']) or 'none'}); start the fleet with --keep and look at its journal."
         )
     units = f", failed units: {', '.join(found['failed'])}" if found["failed"] else ""
-    say(f"host {host.name} ({host.suite}, {host.address}): {found['state'][0]} in {time.monotonic() - began:.1f} s{units}")
+    seconds = time.monotonic() - began
+    say(f"host {host.name} ({host.suite}, {host.address}): {found['state'][0]} in {seconds:.1f} s{units}")
 
 
 def _listening(address: str) -> bool:
