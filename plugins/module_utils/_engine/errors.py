@@ -76,3 +76,9 @@ class LockedError(BackupDbError):
     """Another run is at work on the same database (EX_TEMPFAIL of sysexits.h: try again later)."""
 
     exit_code = 75
+
+
+class StoppedError(BackupDbError):
+    """The engine was told to stop (SIGTERM or SIGINT) and has cleaned up."""
+
+    exit_code = 143

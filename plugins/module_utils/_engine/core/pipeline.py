@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, Optional
 
-from ..errors import ArtifactError, DumpError
+from ..errors import ArtifactError, DumpError, RestoreError
 from ..utils.processes import PIPE_BYTES, Child, Command, ProcessTable, describe_exit
 from .manifest import Segment
 from .storage import PartialFile
@@ -139,7 +139,7 @@ def dump_segment(
     timeout: timedelta,
     explain: Callable[[str], str],
     progress: Optional[Callable[[int], None]] = None,
-) -> None:
+) -> str:
     """Run a dump client and write what it sends as one segment, or fail.
 
     Neither the exit code nor the end marker is enough alone: a forced dump writes its marker after errors, and a
@@ -154,6 +154,9 @@ def dump_segment(
         timeout: Longest time in all.
         explain: Cleans and shortens what the client wrote to standard error.
         progress: Called with the bytes read so far.
+
+    Returns:
+        What the client wrote to standard error: warnings, as errors are refused.
 
     Raises:
         DumpError: The dump is not whole; the message says why.
@@ -178,6 +181,61 @@ def dump_segment(
         raise DumpError(
             f"The output of {command.program} does not end as a whole dump does.", "It was cut off; run the backup again."
         )
+    return child.stderr
+
+
+def load_chunks(
+    processes: ProcessTable,
+    command: Command,
+    chunks: Iterator[bytes],
+    *,
+    stall_timeout: timedelta,
+    explain: Callable[[str], str],
+    progress: Optional[Callable[[int], None]] = None,
+) -> str:
+    """Feed SQL to a client that loads it, and return what it wrote to standard error.
+
+    Args:
+        processes: What starts and ends children.
+        command: The loading client's call.
+        chunks: The SQL; what this raises ends the client and goes on to the caller.
+        stall_timeout: Longest time without the client taking a byte, and longest for its end.
+        explain: Cleans and shortens what the client wrote to standard error.
+        progress: Called with the bytes taken so far.
+
+    Raises:
+        RestoreError: The client failed or took nothing for too long.
+    """
+    with processes.start(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+        stream, total = child.process.stdin, 0
+        if stream is None:
+            raise RestoreError(f"{command.program} was started without a pipe.")
+        os.set_blocking(stream.fileno(), False)
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLOUT)
+        try:
+            for chunk in chunks:
+                view = memoryview(chunk)
+                while view:
+                    if not poll.poll(stall_timeout.total_seconds() * 1000):
+                        raise RestoreError(f"{command.program} took nothing for {stall_timeout} and has been ended.")
+                    view = view[os.write(stream.fileno(), view) :]
+                total += len(chunk)
+                if progress:
+                    progress(total)
+            stream.close()
+        except BrokenPipeError:
+            pass  # it has ended; its exit code and its words say why
+        try:
+            code = child.wait(stall_timeout.total_seconds())
+        except subprocess.TimeoutExpired:
+            raise RestoreError(f"{command.program} did not end after {stall_timeout} and has been ended.") from None
+    if processes.cancelled.is_set():
+        raise RestoreError("The restore was stopped.")
+    if code != 0:
+        reason = explain(child.stderr) or "it gave no reason"
+        raise RestoreError(f"{command.program} failed ({describe_exit(code)}): {reason}")
+    return child.stderr
 
 
 def read_segments(path_descriptor: int, expected_sha256: str, what: str) -> Iterator[bytes]:

@@ -1,0 +1,272 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Backups: several databases side by side, each by itself sealed or failed, and on record either way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from .. import __version__
+from ..config import Policy
+from ..db.base import Dbms, DumpPlan, Inspection
+from ..errors import BackupDbError
+from ..utils.clock import Clock
+from ..utils.processes import ProcessTable
+from .catalog import FAILED, SUCCESS, Catalog, RunRecord
+from .events import Observers
+from .locks import database_lock
+from .manifest import SUFFIX, Manifest
+from .pipeline import ArtifactWriter, dump_segment
+from .storage import PartialFile, Storage, remove_dead_partials, storage_error
+
+ALL_DATABASES = "*"  # stands for a database's name where an instance could not even list them
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one database is.
+
+    Attributes:
+        database_id: The instance.
+        database: The database.
+        phase: ``dumping``, ``verifying``, ``loading``, ``done`` or ``failed``.
+        done_bytes: Bytes of SQL so far.
+        total_bytes: Bytes of SQL in all, where known.
+    """
+
+    database_id: str
+    database: str
+    phase: str
+    done_bytes: int = 0
+    total_bytes: Optional[int] = None
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class BackupJob:
+    """One database to back up. A job with an ``error`` fails with it at once (its instance cannot be reached)."""
+
+    database_id: str
+    database: str
+    policy: Policy
+    dbms: Optional[Dbms] = None
+    size_bytes: int = 0
+    error: Optional[BackupDbError] = None
+
+
+@dataclass(frozen=True)
+class BackupResult:
+    """How the backup of one database ended. Sizes are bytes, ``duration`` seconds."""
+
+    database_id: str
+    database: str
+    outcome: str
+    artifact: Optional[str] = None
+    manifest: Optional[str] = None
+    stored_bytes: Optional[int] = None
+    plain_bytes: Optional[int] = None
+    duration: Optional[float] = None
+    proof: Optional[str] = None
+    error: Optional[str] = None
+    run_id: Optional[str] = None
+    warnings: tuple[str, ...] = ()
+
+
+class BackupRunner:
+    """Makes backups; everything it works with is handed to it."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        catalog: Catalog,
+        observers: Observers,
+        processes: ProcessTable,
+        lock_directory: Path,
+        clock: Clock,
+    ) -> None:
+        self._storage = storage
+        self._catalog = catalog
+        self._observers = observers
+        self._processes = processes
+        self._lock_directory = lock_directory
+        self._clock = clock
+
+    async def run(
+        self, jobs: Sequence[BackupJob], *, parallel: int, trigger: str, progress: Optional[ProgressCallback] = None
+    ) -> list[tuple[BackupResult, Optional[RunRecord]]]:
+        """Back up databases side by side, the largest first; the failure of one stops no other.
+
+        Args:
+            jobs: What to back up.
+            parallel: How many at a time.
+            trigger: ``timer``, ``command`` or ``ansible``, for the record.
+            progress: Told how far each is; called from several threads.
+
+        Returns:
+            A result and its record for each job, in the order of the jobs.
+        """
+        slots = asyncio.Semaphore(parallel)
+
+        async def one(job: BackupJob) -> tuple[BackupResult, Optional[RunRecord]]:
+            async with slots:
+                return await asyncio.to_thread(self.backup, job, trigger, progress)
+
+        tasks = {id(job): asyncio.create_task(one(job)) for job in sorted(jobs, key=lambda job: -job.size_bytes)}
+        return [await tasks[id(job)] for job in jobs]
+
+    def backup(
+        self, job: BackupJob, trigger: str, progress: Optional[ProgressCallback] = None, locked: bool = False
+    ) -> tuple[BackupResult, Optional[RunRecord]]:
+        """Back up one database and put it on record; never raises what one database did wrong.
+
+        Args:
+            job: What to back up.
+            trigger: For the record.
+            progress: Told how far it is.
+            locked: The caller holds the database's lock already.
+        """
+        tell = progress or (lambda _progress: None)
+        try:
+            if locked:
+                result, record = self._recorded(job, trigger, tell)
+            else:
+                with database_lock(self._lock_directory, job.database_id, job.database, "a backup"):
+                    result, record = self._recorded(job, trigger, tell)
+        except BackupDbError as exc:  # the lock is held, or the catalog cannot be written
+            result, record = BackupResult(job.database_id, job.database, FAILED, error=str(exc)), None
+        tell(Progress(job.database_id, job.database, "done" if result.outcome == SUCCESS else "failed"))
+        if record is not None:
+            self._observers.run_finished(record)
+        return result, record
+
+    def _recorded(self, job: BackupJob, trigger: str, tell: ProgressCallback) -> tuple[BackupResult, RunRecord]:
+        run = self._catalog.start(
+            "backup", job.database_id, job.database, policy=job.policy.name, trigger=trigger
+        )
+        try:
+            if job.dbms is None:
+                raise job.error or BackupDbError("The instance cannot be reached.")
+            path, manifest = self._make_artifact(job, job.dbms, run, tell)
+        except BackupDbError as exc:
+            record = self._catalog.finish(run.run_id, FAILED, error=str(exc))
+            return BackupResult(job.database_id, job.database, FAILED, error=str(exc), run_id=run.run_id), record
+        except Exception as exc:
+            self._catalog.finish(run.run_id, FAILED, error=f"Internal error: {type(exc).__name__}.")
+            raise
+        facts = {"stored_bytes": manifest.stored_bytes, "plain_bytes": manifest.plain_bytes}
+        record = self._catalog.finish(run.run_id, SUCCESS, artifact=str(path), **facts)
+        result = BackupResult(
+            job.database_id,
+            job.database,
+            SUCCESS,
+            artifact=str(path),
+            manifest=str(path.with_name(path.name + SUFFIX)),
+            duration=round(manifest.duration, 3),
+            proof=manifest.proof,
+            run_id=run.run_id,
+            warnings=manifest.warnings,
+            **facts,
+        )
+        return result, record
+
+    def _make_artifact(
+        self, job: BackupJob, dbms: Dbms, run: RunRecord, tell: ProgressCallback
+    ) -> tuple[Path, Manifest]:
+        """Dump one database into a sealed artifact with its manifest, or leave nothing behind."""
+        inspection = dbms.inspect(job.database)
+        plan = dbms.plan_dump(job.database, inspection)
+        remove_dead_partials(self._storage.directory_of(job.database_id, job.database))
+        created_at = self._clock()
+        path = self._storage.artifact_path(job.database_id, job.database, created_at)
+        while path.exists():  # two runs within one second: names carry seconds
+            time.sleep(0.1)
+            created_at = self._clock()
+            path = self._storage.artifact_path(job.database_id, job.database, created_at)
+        partial = PartialFile(path)
+        try:
+            writer = ArtifactWriter(partial, job.policy.compression.level)
+            writer.add_text("preamble", plan.preamble)
+            complaints = dump_segment(
+                writer,
+                self._processes,
+                plan.command,
+                plan.end_marker,
+                stall_timeout=job.policy.limits.stall_timeout,
+                timeout=job.policy.limits.timeout,
+                explain=dbms.explain,
+                progress=lambda done: tell(
+                    Progress(job.database_id, job.database, "dumping", done, inspection.size_bytes or None)
+                ),
+            )
+            writer.add_text("postamble", plan.postamble)
+            warnings = (*inspection.warnings, *(dbms.redactor.text(line) for line in complaints.splitlines() if line.strip()))
+            partial.seal()
+            manifest = Manifest(
+                artifact=path.name,
+                hostname=self._storage.hostname,
+                database_id=job.database_id,
+                database=job.database,
+                created_at=created_at,
+                finished_at=self._clock(),
+                stored_bytes=writer.stored_bytes,
+                plain_bytes=writer.plain_bytes,
+                sha256=writer.sha256,
+                compression=job.policy.compression.model_dump(),
+                segments=tuple(writer.segments),
+                warnings=tuple(warnings),
+                policy=job.policy.name,
+                run_id=run.run_id,
+                **self._described(dbms, plan, inspection, path),
+            )
+            self._write_manifest(manifest, path)
+        except BaseException:
+            partial.discard()
+            raise
+        return path, manifest
+
+    @staticmethod
+    def _described(dbms: Dbms, plan: DumpPlan, inspection: Inspection, path: Path) -> dict[str, Any]:
+        server = dbms.server()
+        return {
+            "dbms": {"flavour": server.flavour, "version": server.version, "description": server.description},
+            "tool": {
+                "name": plan.command.program,
+                "version": plan.client_version,
+                "arguments": list(plan.command.arguments[1:]),
+            },
+            "settings": inspection.settings,
+            "inventory": inspection.inventory,
+            "engine_version": __version__,
+            "restore_by_hand": plan.restore_by_hand.format(artifact=path.name),
+        }
+
+    @staticmethod
+    def _write_manifest(manifest: Manifest, path: Path) -> None:
+        try:
+            manifest.write(path.parent)
+        except OSError as exc:
+            raise storage_error(exc, path.parent) from None
+
+
+def planned(jobs: Sequence[BackupJob]) -> list[BackupResult]:
+    """Return what :meth:`BackupRunner.run` would do, for dry runs: each job's existence is looked up, nothing more."""
+    return [_planned(job) for job in jobs]
+
+
+def _planned(job: BackupJob) -> BackupResult:
+    try:
+        if job.dbms is None:
+            raise job.error or BackupDbError("The instance cannot be reached.")
+        inspection = job.dbms.inspect(job.database)
+        job.dbms.plan_dump(job.database, inspection)
+    except BackupDbError as exc:
+        return BackupResult(job.database_id, job.database, FAILED, error=str(exc))
+    return BackupResult(job.database_id, job.database, "planned", warnings=inspection.warnings)

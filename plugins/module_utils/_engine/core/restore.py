@@ -1,0 +1,236 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Restore of one database: everything comes back and is compared with the manifest, or the old state is there still.
+
+Where databases can be renamed (PostgreSQL) the artifact is loaded beside the old database and swapped in once it is
+complete. Where they cannot (MySQL, MariaDB) a sealed safety backup of the old one is made first, and loaded again when
+the restore fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Optional
+
+from ..db.base import Dbms
+from ..errors import BackupDbError, RestoreError
+from ..utils.clock import Clock
+from ..utils.processes import ProcessTable
+from .backup import BackupResult, Progress, ProgressCallback
+from .pipeline import load_chunks
+from .storage import StoredArtifact, find_artifact
+from .verification import plain_chunks, verify_artifact
+
+_SIDE_NAME = "{name}_{purpose}_{moment:%Y%m%d%H%M%S}"
+_LONGEST_NAME = 63  # bytes, PostgreSQL's NAMEDATALEN - 1
+
+
+@dataclass(frozen=True)
+class RestorePlan:
+    """What a restore is going to do.
+
+    Attributes:
+        stored: The artifact.
+        dbms: The server that takes it.
+        target: The database that it becomes.
+        exists: Whether there is a database of that name, which will be replaced.
+        stall_timeout: Longest time without progress.
+    """
+
+    stored: StoredArtifact
+    dbms: Dbms
+    target: str
+    exists: bool
+    stall_timeout: timedelta
+
+
+@dataclass(frozen=True)
+class RestoreOutcome:
+    """What a successful restore did.
+
+    Attributes:
+        safety_backup: The artifact made of the old database first, where one was made.
+        warnings: What the loading client remarked.
+    """
+
+    safety_backup: Optional[str]
+    warnings: tuple[str, ...]
+
+
+SafetyBackup = Callable[[], BackupResult]
+
+
+class Restorer:
+    """Carries out restores; everything it works with is handed to it."""
+
+    def __init__(self, processes: ProcessTable, clock: Clock) -> None:
+        self._processes = processes
+        self._clock = clock
+
+    def plan(self, stored: StoredArtifact, dbms: Dbms, target: str, overwrite: bool, stall: timedelta) -> RestorePlan:
+        """Examine whether a restore can be made; changes nothing.
+
+        Raises:
+            RestoreError: The server cannot take the artifact, or the target exists and may not be overwritten.
+        """
+        if not target or "\0" in target:
+            raise RestoreError("The name of the database to restore into is empty or impossible.")
+        dbms.refuse_incompatible(stored.manifest.dbms)
+        dbms.load_command(target)
+        exists = target in dbms.all_databases()
+        if exists and not overwrite:
+            raise RestoreError(
+                f"The database {target!r} exists on {dbms.instance.database_id}; nothing was changed.",
+                "Ask for overwriting explicitly, or restore into another name.",
+            )
+        return RestorePlan(stored, dbms, target, exists, stall)
+
+    def restore(
+        self, plan: RestorePlan, safety_backup: SafetyBackup, progress: Optional[ProgressCallback] = None
+    ) -> RestoreOutcome:
+        """Carry out a plan.
+
+        Args:
+            plan: From :meth:`plan`.
+            safety_backup: Makes a sealed backup of the target; called only where it is needed.
+            progress: Told how far it is.
+
+        Raises:
+            ArtifactError: The artifact is damaged; nothing was changed.
+            RestoreError: It failed; the message says what state the target is in.
+            ServerError: The server refused something; likewise.
+        """
+        tell = progress or (lambda _progress: None)
+        total = plan.stored.manifest.plain_bytes
+        verify_artifact(
+            plan.stored,
+            lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "verifying", done, total)),
+        )
+        if plan.dbms.can_rename:
+            return self._beside_and_swap(plan, tell)
+        return self._in_place(plan, safety_backup, tell)
+
+    def _beside_and_swap(self, plan: RestorePlan, tell: ProgressCallback) -> RestoreOutcome:
+        dbms, target = plan.dbms, plan.target
+        beside = self._side_name(target, "restore")
+        try:
+            dbms.create_database(beside, plan.stored.manifest.settings)
+            warnings = self._load(plan, plan.stored, beside, tell)
+            self._compare(plan, beside)
+        except BaseException as exc:
+            self._drop_quietly(dbms, beside)
+            state = f"The old database {target!r} is untouched." if plan.exists else "Nothing was left behind."
+            raise _with_state(exc, state) from None
+        if not plan.exists:
+            dbms.rename_database(beside, target)
+            return RestoreOutcome(None, warnings)
+        old = self._side_name(target, "old")
+        dbms.rename_database(target, old)
+        try:
+            dbms.rename_database(beside, target)
+        except BaseException as exc:
+            dbms.rename_database(old, target)
+            self._drop_quietly(dbms, beside)
+            raise _with_state(exc, f"The old database {target!r} is back in its place.") from None
+        try:
+            dbms.drop_database(old)
+        except BackupDbError as exc:
+            warnings = (*warnings, f"The old database is still there as {old!r} and can be dropped: {exc.message}")
+        return RestoreOutcome(None, warnings)
+
+    def _in_place(self, plan: RestorePlan, safety_backup: SafetyBackup, tell: ProgressCallback) -> RestoreOutcome:
+        dbms, target = plan.dbms, plan.target
+        safety: Optional[StoredArtifact] = None
+        if plan.exists:
+            made = safety_backup()
+            if made.artifact is None:
+                raise RestoreError(
+                    f"The safety backup of {target!r} failed, so that nothing was changed: {made.error}",
+                    "Mend that first; without it a failed restore would lose the present state.",
+                )
+            safety = find_artifact(Path(made.artifact))
+        try:
+            if safety is not None:
+                dbms.drop_database(target)
+            dbms.create_database(target, plan.stored.manifest.settings)
+            warnings = self._load(plan, plan.stored, target, tell)
+            self._compare(plan, target)
+        except BaseException as exc:
+            raise _with_state(exc, self._bring_back(plan, safety, tell)) from None
+        return RestoreOutcome(str(safety.path) if safety else None, warnings)
+
+    def _bring_back(self, plan: RestorePlan, safety: Optional[StoredArtifact], tell: ProgressCallback) -> str:
+        """Undo a failed restore and return in a sentence what the state is now."""
+        self._processes.cancelled.clear()  # also when told to stop: the old state comes back first
+        self._drop_quietly(plan.dbms, plan.target)
+        if safety is None:
+            return "Nothing was left behind."
+        try:
+            plan.dbms.create_database(plan.target, safety.manifest.settings)
+            self._load(plan, safety, plan.target, tell)
+        except BackupDbError as exc:
+            return (
+                f"THE OLD DATABASE COULD NOT BE BROUGHT BACK ({exc.message}). Its sealed backup is {safety.path};"
+                f" restore it by hand: {safety.manifest.restore_by_hand}"
+            )
+        return f"The old database {plan.target!r} was brought back from its safety backup {safety.path}."
+
+    def _load(self, plan: RestorePlan, stored: StoredArtifact, database: str, tell: ProgressCallback) -> tuple[str, ...]:
+        total = stored.manifest.plain_bytes
+        remarks = load_chunks(
+            self._processes,
+            plan.dbms.load_command(database),
+            plain_chunks(stored),
+            stall_timeout=plan.stall_timeout,
+            explain=plan.dbms.explain,
+            progress=lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "loading", done, total)),
+        )
+        lines = (" ".join(line.split()) for line in remarks.splitlines())
+        return tuple(plan.dbms.redactor.text(line) for line in lines if line)
+
+    def _compare(self, plan: RestorePlan, database: str) -> None:
+        """Refuse a restored database in which an object of the manifest is missing, or one is there that it lacks."""
+        differences = inventory_differences(
+            plan.stored.manifest.inventory, plan.dbms.inspect(database).inventory
+        )
+        if differences:
+            raise RestoreError(
+                f"What was loaded differs from the artifact's manifest: {'; '.join(differences[:10])}"
+                f"{f' and {len(differences) - 10} more' if len(differences) > 10 else ''}."
+            )
+
+    def _side_name(self, name: str, purpose: str) -> str:
+        moment = self._clock()
+        extra = len(_SIDE_NAME.format(name="", purpose=purpose, moment=moment).encode())
+        short = name.encode("utf-8")[: _LONGEST_NAME - extra].decode("utf-8", errors="ignore")
+        return _SIDE_NAME.format(name=short, purpose=purpose, moment=moment)
+
+    @staticmethod
+    def _drop_quietly(dbms: Dbms, database: str) -> None:
+        """Drop what a failed restore made, where it was made at all; the failure itself is what matters."""
+        try:
+            if database in dbms.all_databases():
+                dbms.drop_database(database)
+        except BackupDbError:
+            return
+
+
+def inventory_differences(expected: Mapping[str, list[str]], found: Mapping[str, list[str]]) -> list[str]:
+    """Return in words what the two inventories do not have in common; kinds that only one knows are passed over."""
+    differences = []
+    for kind in sorted(expected.keys() & found.keys()):
+        label = kind.replace("_", " ")
+        differences += [f"{label} {name} is missing" for name in sorted(set(expected[kind]) - set(found[kind]))]
+        differences += [f"{label} {name} is unexpected" for name in sorted(set(found[kind]) - set(expected[kind]))]
+    return differences
+
+
+def _with_state(exc: BaseException, state: str) -> BaseException:
+    """Add to an expected error in what state it leaves the database."""
+    if isinstance(exc, BackupDbError):
+        return type(exc)(f"{exc.message.rstrip('.')}. {state}", exc.hint)
+    return exc

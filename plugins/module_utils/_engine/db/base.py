@@ -1,0 +1,206 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the engine asks of a database server, whatever its make."""
+
+from __future__ import annotations
+
+import abc
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..config import Instance
+from ..security.credentials import Credential
+from ..security.redaction import Redactor
+from ..utils.processes import Command, ProcessTable
+
+
+@dataclass(frozen=True)
+class Server:
+    """The server at the other end.
+
+    Attributes:
+        flavour: ``mariadb``, ``mysql`` or ``postgresql``.
+        version: Its version as it says itself, ``11.8.3`` or ``17.5``.
+        number: The version's leading numbers, for comparisons.
+    """
+
+    flavour: str
+    version: str
+    number: tuple[int, ...]
+
+    @property
+    def description(self) -> str:
+        """Name and version for people, ``MariaDB 11.8.3``."""
+        names = {"mariadb": "MariaDB", "mysql": "MySQL", "postgresql": "PostgreSQL"}
+        return f"{names[self.flavour]} {self.version}"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the server says of one database before it is dumped.
+
+    Attributes:
+        settings: The database's own settings, JSON types only.
+        inventory: Names of its objects by kind.
+        size_bytes: The server's own estimate of its size.
+        warnings: What a dump cannot promise here, in sentences.
+    """
+
+    settings: dict[str, Any]
+    inventory: dict[str, list[str]]
+    size_bytes: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DumpPlan:
+    """How one database will be dumped.
+
+    Attributes:
+        command: The client's call, writing SQL to its standard output.
+        client_version: The client's version.
+        preamble: SQL to load before the dump (database settings).
+        postamble: SQL to load after it (grants on the database and the like).
+        end_marker: What the dump's last bytes must match.
+        restore_by_hand: A shell command that restores the artifact, which stands as ``{artifact}``.
+    """
+
+    command: Command
+    client_version: str
+    preamble: str
+    postamble: str
+    end_marker: re.Pattern[bytes]
+    restore_by_hand: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing examined about an instance.
+
+    Attributes:
+        check: What was examined.
+        status: ``ok``, ``warning`` or ``failed``.
+        detail: What was found.
+        hint: What to do about it.
+    """
+
+    check: str
+    status: str
+    detail: str
+    hint: str = ""
+
+
+class Dbms(abc.ABC):
+    """One instance, spoken to with one account. Methods raise ServerError or ClientError with what to do."""
+
+    def __init__(self, instance: Instance, credential: Credential, processes: ProcessTable) -> None:
+        self.instance = instance
+        self.credential = credential
+        self.processes = processes
+        self.redactor = Redactor([credential.password])
+
+    @abc.abstractmethod
+    def server(self) -> Server:
+        """Connect and say what server this is."""
+
+    @abc.abstractmethod
+    def databases(self) -> dict[str, int]:
+        """Return the databases worth a backup (no system ones) with their estimated sizes in bytes."""
+
+    @abc.abstractmethod
+    def all_databases(self) -> set[str]:
+        """Return the names of all databases, system ones and those without connections included."""
+
+    @abc.abstractmethod
+    def inspect(self, database: str) -> Inspection:
+        """Return what there is to know of a database; it must exist."""
+
+    @abc.abstractmethod
+    def plan_dump(self, database: str, inspection: Inspection) -> DumpPlan:
+        """Find the fitting client and say how it is called; nothing is dumped yet."""
+
+    @abc.abstractmethod
+    def load_command(self, database: str) -> Command:
+        """Return the call of the client that loads SQL from standard input, stopping at the first error."""
+
+    @abc.abstractmethod
+    def create_database(self, database: str, settings: Mapping[str, Any]) -> None:
+        """Create an empty database with the settings that its manifest recorded."""
+
+    @abc.abstractmethod
+    def drop_database(self, database: str) -> None:
+        """Drop a database and all in it, ending connections to it where the server asks for that."""
+
+    @abc.abstractmethod
+    def rename_database(self, old: str, new: str) -> None:
+        """Rename a database.
+
+        Raises:
+            NotImplementedError: This server cannot; see :attr:`can_rename`.
+        """
+
+    @property
+    @abc.abstractmethod
+    def can_rename(self) -> bool:
+        """Whether databases can be renamed, so that a restore can be made beside the old one and swapped in."""
+
+    @abc.abstractmethod
+    def checks(self) -> list[Check]:
+        """Examine versions, privileges and clients; the server can be reached."""
+
+    @abc.abstractmethod
+    def real_errors(self, stderr: str) -> list[str]:
+        """Return the lines of a client's standard error that are errors or warnings, without mere chatter."""
+
+    def explain(self, stderr: str) -> str:
+        """Return what a client complained of: its first five complaints, without secrets, in one line."""
+        return self.redactor.text(" / ".join(self.real_errors(stderr)[:5]))
+
+    def refuse_incompatible(self, manifest_dbms: Mapping[str, str]) -> None:
+        """Refuse an artifact that this server cannot take.
+
+        Raises:
+            RestoreError: Another flavour, or from a newer major version.
+        """
+        from ..errors import RestoreError
+
+        server = self.server()
+        if manifest_dbms["flavour"] != server.flavour:
+            raise RestoreError(
+                f"The artifact is from {manifest_dbms['description']}, this server is {server.description}; nothing was"
+                " changed.",
+                "Restore it into a server of the same make.",
+            )
+        parts = 1 if server.flavour == "postgresql" else 2
+        if version_number(manifest_dbms["version"])[:parts] > server.number[:parts]:
+            raise RestoreError(
+                f"The artifact is from {manifest_dbms['description']}, newer than this server ({server.description});"
+                " nothing was changed.",
+                "Restore it into a server of the same or a newer version.",
+            )
+
+
+@dataclass(frozen=True)
+class Client:
+    """An installed client program.
+
+    Attributes:
+        path: Where it is.
+        flavour: Whose it is.
+        version: Its version text.
+        number: The version's leading numbers.
+    """
+
+    path: str
+    flavour: str
+    version: str
+    number: tuple[int, ...] = field(default=())
+
+
+def version_number(text: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version, ``(11, 8, 3)`` for ``11.8.3-MariaDB-log``."""
+    match = re.match(r"\d+(?:\.\d+)*", text)
+    return tuple(int(part) for part in match.group().split(".")) if match else ()

@@ -1,0 +1,137 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Connections to servers through SQLAlchemy, and their failures in words."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Optional
+
+from ..config import Instance
+from ..errors import BackupDbError, ServerError
+from ..security.credentials import Credential
+from ..security.redaction import Redactor
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+CONNECT_SECONDS = 10
+STATEMENT_SECONDS = 300
+
+
+def mysql_engine(instance: Instance, credential: Credential) -> Engine:
+    """Return an SQLAlchemy engine for MySQL or MariaDB (PyMySQL); nothing is connected yet."""
+    import sqlalchemy
+
+    arguments: dict[str, Any] = {
+        "user": credential.username,
+        "password": credential.password,
+        "connect_timeout": CONNECT_SECONDS,
+        "read_timeout": STATEMENT_SECONDS,
+        "charset": "utf8mb4",
+        "autocommit": True,
+    }
+    if instance.host:
+        arguments |= {"host": instance.host, "port": instance.port or 3306}
+    else:
+        arguments["unix_socket"] = str(mysql_socket(instance))
+    if instance.tls_mode == "disabled":
+        arguments["ssl_disabled"] = True
+    else:
+        context = ssl.create_default_context(cafile=str(instance.tls.ca_file) if instance.tls.ca_file else None)
+        if instance.tls_mode == "encrypt":
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        arguments["ssl"] = context
+    return sqlalchemy.create_engine("mysql+pymysql://", connect_args=arguments, isolation_level="AUTOCOMMIT")
+
+
+def mysql_socket(instance: Instance) -> str:
+    """Return the socket to use: the configured one, else Debian's."""
+    return str(instance.socket or "/run/mysqld/mysqld.sock")
+
+
+def postgresql_engine(instance: Instance, credential: Credential, database: str) -> Engine:
+    """Return an SQLAlchemy engine for one database of a PostgreSQL server (psycopg 3); nothing is connected yet."""
+    import sqlalchemy
+    from sqlalchemy.pool import NullPool
+
+    arguments: dict[str, Any] = {
+        "user": credential.username,
+        "password": credential.password or None,
+        "dbname": database,
+        "connect_timeout": CONNECT_SECONDS,
+        "application_name": "vya-backupdb",
+        "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c search_path=pg_catalog",
+        **postgresql_tls(instance),
+    }
+    arguments["host"] = postgresql_host(instance)
+    arguments["port"] = instance.port or 5432
+    # A pooled connection would keep a database from being renamed or dropped.
+    return sqlalchemy.create_engine(
+        "postgresql+psycopg://", connect_args=arguments, isolation_level="AUTOCOMMIT", poolclass=NullPool
+    )
+
+
+def postgresql_host(instance: Instance) -> str:
+    """Return the host or, for a socket, its directory, as libpq takes it."""
+    if instance.host:
+        return instance.host
+    if instance.socket is None:
+        return "/run/postgresql"
+    return str(instance.socket.parent if instance.socket.name.startswith(".s.PGSQL.") else instance.socket)
+
+
+def postgresql_tls(instance: Instance) -> dict[str, str]:
+    """Return libpq's keywords for the transport security in force."""
+    mode = {"disabled": "disable", "encrypt": "require", "verify": "verify-full"}[instance.tls_mode]
+    if mode != "verify-full":
+        return {"sslmode": mode}
+    return {"sslmode": mode, "sslrootcert": str(instance.tls.ca_file) if instance.tls.ca_file else "system"}
+
+
+@contextlib.contextmanager
+def connect(engine: Engine, instance: Instance, redactor: Redactor, database: Optional[str] = None) -> Iterator[Connection]:
+    """Yield a connection; whatever the driver raises becomes a ServerError in words.
+
+    Raises:
+        ServerError: The server cannot be reached, refuses the account, or a statement failed.
+    """
+    import sqlalchemy.exc
+
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except BackupDbError:
+        raise
+    except (sqlalchemy.exc.SQLAlchemyError, OSError, RuntimeError) as exc:
+        raise _server_error(exc, instance, redactor, database) from None
+
+
+def _server_error(exc: Exception, instance: Instance, redactor: Redactor, database: Optional[str]) -> ServerError:
+    original = getattr(exc, "orig", None) or exc
+    arguments = getattr(original, "args", ())
+    text = str(arguments[1] if len(arguments) > 1 else original)
+    text = redactor.text(" ".join(text.split()))
+    code = str(getattr(original, "sqlstate", None) or (arguments[0] if arguments else ""))
+    where = f"{instance.database_id}/{database}" if database else instance.database_id
+    place = f"{instance.host}:{instance.port or 'default port'}" if instance.host else str(instance.socket or "its socket")
+    lowered = text.lower()
+    if code in {"1045", "1698", "28P01", "28000"} or "authentication failed" in lowered or "access denied for user" in lowered:
+        return ServerError(
+            f"The server {where} refuses the account: {text}.",
+            f"Set the right username and password for {instance.credentials_id!r} (module backup_credentials).",
+        )
+    if code in {"1049", "3D000"} or ("database" in lowered and "does not exist" in lowered):
+        return ServerError(f"There is no such database on {where}: {text}.", "List them: vya-backupdb check.")
+    if code in {"1044", "1142", "1227", "42501"}:
+        return ServerError(f"The account lacks a privilege on {where}: {text}.", "See: vya-backupdb check.")
+    if code in {"2002", "2003", "2013", "2006"} or "connection" in lowered or "timeout" in lowered:
+        return ServerError(
+            f"The server {where} cannot be reached at {place}: {text}.",
+            "See that it runs, and that host, port or socket in the configuration are right.",
+        )
+    return ServerError(f"The server {where} refused a statement: {text}.")

@@ -1,0 +1,29 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The factory for the DBMS: a static table, so that packaging sees every import."""
+
+from __future__ import annotations
+
+import re
+
+from ..config import Instance
+from ..security.credentials import Credential
+from ..utils.processes import ProcessTable
+from .base import Dbms
+from .mysql import END_MARKER as MYSQL_END_MARKER
+from .mysql import MySql
+from .postgresql import END_MARKER as POSTGRESQL_END_MARKER
+from .postgresql import PostgreSql
+
+DBMS: dict[str, type[Dbms]] = {"mariadb": MySql, "mysql": MySql, "postgresql": PostgreSql}
+END_MARKERS: dict[str, re.Pattern[bytes]] = {
+    "mariadb": MYSQL_END_MARKER,
+    "mysql": MYSQL_END_MARKER,
+    "postgresql": POSTGRESQL_END_MARKER,
+}
+
+
+def create_dbms(instance: Instance, credential: Credential, processes: ProcessTable) -> Dbms:
+    """Return the driver of an instance; nothing is connected yet."""
+    return DBMS[instance.dbms](instance, credential, processes)

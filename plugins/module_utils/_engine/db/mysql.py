@@ -1,0 +1,289 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""MySQL and MariaDB: inspected through PyMySQL, dumped and loaded by the clients of the server's own make."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import BackupDbError, RestoreError, ServerError
+from ..utils.processes import Command
+from .base import Check, Dbms, DumpPlan, Inspection, Server, version_number
+from .clients import mysql_client
+from .connection import connect, mysql_engine, mysql_socket
+from .mysql_grants import grant_statements, quote_name, quote_text
+
+SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
+TRANSACTIONAL_ENGINES = ("InnoDB", "ROCKSDB", "TokuDB", "ndbcluster", "SEQUENCE")
+MAX_PACKET = "1073741824"  # the largest that server and client know; rows above the default would abort a dump
+
+END_MARKER = re.compile(rb"\n-- Dump completed(?: on [0-9: -]+)?\s*\Z")
+_CHATTER = re.compile(r"^\s*$|\[Warning\]|^(?:--\s*)?Warning:|^\[Note\]", re.IGNORECASE)
+
+_INVENTORY = {
+    "table": "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
+    " AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')",
+    "view": "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s",
+    "sequence": "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_TYPE = 'SEQUENCE'",
+    "trigger": "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s",
+    "routine": "SELECT CONCAT(LOWER(ROUTINE_TYPE), ' ', ROUTINE_NAME) FROM information_schema.ROUTINES"
+    " WHERE ROUTINE_SCHEMA = %s",
+    "event": "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s",
+}
+# What a complete dump needs. SELECT on all covers the bodies of routines, also those of other definers.
+_DUMP_PRIVILEGES = ("SELECT", "SHOW VIEW", "TRIGGER", "EVENT")
+
+
+class MySql(Dbms):
+    """One MySQL or MariaDB server."""
+
+    can_rename = False
+
+    @functools.cached_property
+    def _engine(self) -> Any:
+        return mysql_engine(self.instance, self.credential)
+
+    def _rows(self, statement: str, parameters: tuple[Any, ...] | None = None) -> list[tuple[Any, ...]]:
+        with connect(self._engine, self.instance, self.redactor) as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(statement, parameters)]
+
+    def _execute(self, statement: str) -> None:
+        with connect(self._engine, self.instance, self.redactor) as connection:
+            connection.exec_driver_sql(statement)
+
+    @functools.cached_property
+    def _server(self) -> Server:
+        version = str(self._rows("SELECT VERSION()")[0][0])
+        flavour = "mariadb" if "mariadb" in version.lower() else "mysql"
+        return Server(flavour, version.split("-")[0], version_number(version))
+
+    def server(self) -> Server:
+        """Connect and say what server this is."""
+        return self._server
+
+    def databases(self) -> dict[str, int]:
+        """Return all databases but the system's, with the sizes that the storage engines report."""
+        rows = self._rows(
+            "SELECT s.SCHEMA_NAME, COALESCE(SUM(t.DATA_LENGTH + t.INDEX_LENGTH), 0)"
+            " FROM information_schema.SCHEMATA s LEFT JOIN information_schema.TABLES t"
+            " ON t.TABLE_SCHEMA = s.SCHEMA_NAME GROUP BY s.SCHEMA_NAME"
+        )
+        return {str(name): int(size) for name, size in rows if str(name).lower() not in SYSTEM_DATABASES}
+
+    def all_databases(self) -> set[str]:
+        """Return the names of all databases."""
+        return {str(row[0]) for row in self._rows("SHOW DATABASES")}
+
+    def inspect(self, database: str) -> Inspection:
+        """Return settings, objects, grants and size of a database."""
+        known = self.databases()
+        if database not in known:
+            raise ServerError(
+                f"There is no database {database!r} on {self.instance.database_id} (or the account may not see it).",
+                f"There are: {', '.join(sorted(known)) or 'none'}.",
+            )
+        inventory = {
+            kind: sorted(str(row[0]) for row in self._rows(query, (database,))) for kind, query in _INVENTORY.items()
+        }
+        engines = self._rows(
+            "SELECT TABLE_NAME, ENGINE, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
+            " AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')",
+            (database,),
+        )
+        warnings = []
+        loose = sorted(str(name) for name, engine, _ in engines if engine and engine not in TRANSACTIONAL_ENGINES)
+        if loose:
+            warnings.append(
+                f"Tables without transactions may hold rows of different moments: {', '.join(loose)}."
+            )
+        versioned = sorted(str(name) for name, _, kind in engines if kind == "SYSTEM VERSIONED")
+        if versioned and not self._dumps_history:
+            warnings.append(
+                f"This server's client cannot dump the history of system-versioned tables: {', '.join(versioned)}."
+            )
+        settings = self._settings(database)
+        settings["system_versioned_tables"] = versioned
+        return Inspection(settings, inventory, known[database], tuple(warnings))
+
+    def _settings(self, database: str) -> dict[str, Any]:
+        columns = {"character_set": "DEFAULT_CHARACTER_SET_NAME", "collation": "DEFAULT_COLLATION_NAME"}
+        if self._server.flavour == "mariadb" and self._server.number >= (10, 5):
+            columns["comment"] = "SCHEMA_COMMENT"
+        if self._server.flavour == "mysql" and self._server.number >= (8, 0, 16):
+            columns["encryption"] = "DEFAULT_ENCRYPTION"
+        row = self._rows(
+            f"SELECT {', '.join(columns.values())} FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s",  # noqa: S608
+            (database,),
+        )[0]
+        settings = {key: str(value) for key, value in zip(columns, row, strict=True) if value not in (None, "")}
+        if self._server.flavour == "mysql" and self._server.number >= (8, 0, 22):
+            options = self._rows(
+                "SELECT OPTIONS FROM information_schema.SCHEMATA_EXTENSIONS WHERE SCHEMA_NAME = %s", (database,)
+            )
+            settings["read_only"] = str("READ ONLY=1" in str(options[0][0] or "")) if options else "False"
+        return settings
+
+    @property
+    def _dumps_history(self) -> bool:
+        return self._server.flavour == "mariadb" and self._server.number >= (10, 11)
+
+    def plan_dump(self, database: str, inspection: Inspection) -> DumpPlan:
+        """Plan a dump by ``mariadb-dump`` or ``mysqldump`` in one transaction, with everything that belongs to it."""
+        flavour = self._server.flavour
+        client = mysql_client(flavour, "mariadb-dump", "mysqldump", self.processes)
+        options = [
+            "--single-transaction",
+            "--quick",
+            "--routines",
+            "--events",
+            "--triggers",
+            "--hex-blob",
+            "--no-tablespaces",
+            "--default-character-set=utf8mb4",
+            f"--max-allowed-packet={MAX_PACKET}",
+        ]
+        if flavour == "mysql":
+            options += ["--set-gtid-purged=OFF", "--column-statistics=0"]
+        elif inspection.settings.get("system_versioned_tables") and client.number >= (10, 11):
+            options.append("--dump-history")
+        loader = "mariadb" if flavour == "mariadb" else "mysql"
+        return DumpPlan(
+            command=self._command(client.path, client.number, [*options, "--", database]),
+            client_version=client.version,
+            preamble=self._preamble(inspection),
+            postamble=self._postamble(database, inspection),
+            end_marker=END_MARKER,
+            restore_by_hand=f"gunzip -c {{artifact}} | {loader} --binary-mode NEW_DATABASE",
+        )
+
+    def _preamble(self, inspection: Inspection) -> str:
+        settings = inspection.settings
+        clauses = [f"CHARACTER SET {settings['character_set']}", f"COLLATE {settings['collation']}"]
+        if settings.get("comment"):
+            clauses.append(f"COMMENT {quote_text(settings['comment'])}")
+        if settings.get("encryption") == "YES":
+            clauses.append("ENCRYPTION 'Y'")
+        return (
+            "-- Settings of the database itself, applied to the one that is selected\n"
+            f"ALTER DATABASE {' '.join(clauses)};\n"
+        )
+
+    def _postamble(self, database: str, inspection: Inspection) -> str:
+        statements = grant_statements(self._rows, database)
+        if inspection.settings.get("read_only") == "True":
+            statements.append("ALTER DATABASE READ ONLY = 1;\n")
+        if not statements:
+            return ""
+        return "-- Grants on the database and its objects, for those accounts that exist\n" + "".join(statements)
+
+    def _command(self, program: str, version: tuple[int, ...], arguments: list[str]) -> Command:
+        """A client's call: who and where in an option file that only this child can read, the rest as arguments."""
+        options = {"user": self.credential.username, "password": self.credential.password}
+        instance = self.instance
+        if instance.host:
+            options |= {"host": instance.host, "port": str(instance.port or 3306), "protocol": "TCP"}
+        else:
+            options |= {"socket": mysql_socket(instance), "protocol": "SOCKET"}
+        lines = ["[client]", *(f"{key}={_option_value(value)}" for key, value in options.items() if value)]
+        return Command(
+            (program, "--defaults-file={secret}", *self._tls_arguments(version), *arguments),
+            secret_file=("\n".join(lines) + "\n").encode("utf-8"),
+        )
+
+    def _tls_arguments(self, version: tuple[int, ...]) -> list[str]:
+        mode, ca_file = self.instance.tls_mode, self.instance.tls.ca_file
+        authority = [f"--ssl-ca={ca_file or '/etc/ssl/certs/ca-certificates.crt'}"] if mode == "verify" else []
+        if self._server.flavour == "mariadb":
+            return {"disabled": ["--skip-ssl"], "encrypt": ["--ssl", "--disable-ssl-verify-server-cert"]}.get(
+                mode, ["--ssl", "--ssl-verify-server-cert", *authority]
+            )
+        # Without TLS, caching_sha2_password over TCP needs the server's RSA key.
+        plain = ["--ssl-mode=DISABLED", *(["--get-server-public-key"] if self.instance.host else [])]
+        return {"disabled": plain, "encrypt": ["--ssl-mode=REQUIRED"]}.get(
+            mode, ["--ssl-mode=VERIFY_IDENTITY", *authority]
+        )
+
+    def load_command(self, database: str) -> Command:
+        """Return the call of ``mariadb`` or ``mysql`` that loads SQL, leaving line ends and NUL bytes as they are."""
+        client = mysql_client(self._server.flavour, "mariadb", "mysql", self.processes)
+        options = ["--batch", "--binary-mode", "--default-character-set=utf8mb4", f"--max-allowed-packet={MAX_PACKET}"]
+        return self._command(client.path, client.number, [*options, "--", database])
+
+    def create_database(self, database: str, settings: Mapping[str, Any]) -> None:
+        """Create an empty database with its character set and collation."""
+        self._execute(
+            f"CREATE DATABASE {quote_name(database)} CHARACTER SET {settings['character_set']}"
+            f" COLLATE {settings['collation']}"
+        )
+
+    def drop_database(self, database: str) -> None:
+        """Drop a database; one that is read-only is made writable first."""
+        if self._settings(database).get("read_only") == "True":
+            self._execute(f"ALTER DATABASE {quote_name(database)} READ ONLY = 0")
+        self._execute(f"DROP DATABASE {quote_name(database)}")
+
+    def rename_database(self, old: str, new: str) -> None:
+        """Refuse: MySQL and MariaDB cannot rename a database."""
+        raise NotImplementedError("MySQL and MariaDB cannot rename a database")
+
+    def checks(self) -> list[Check]:
+        """Examine make, client and privileges."""
+        server = self._server
+        found = [Check("server", "ok", server.description)]
+        if server.flavour != self.instance.dbms:
+            found.append(
+                Check("dbms", "warning", f"configured as {self.instance.dbms}, but it is {server.description}", "Set dbms.")
+            )
+        try:
+            client = mysql_client(server.flavour, "mariadb-dump", "mysqldump", self.processes)
+            loader = mysql_client(server.flavour, "mariadb", "mysql", self.processes)
+            older = client.number[:2] < server.number[:2]
+            found.append(
+                Check(
+                    "clients",
+                    "warning" if older else "ok",
+                    f"{client.path} {client.version}, {loader.path} {loader.version}",
+                    "The client is older than the server: install the client of the server's version." if older else "",
+                )
+            )
+        except BackupDbError as exc:
+            found.append(Check("clients", "failed", exc.message, exc.hint))
+        missing = self._missing_privileges()
+        found.append(
+            Check(
+                "privileges",
+                "failed" if missing else "ok",
+                f"missing on *.*: {', '.join(missing)}" if missing else "enough for a complete dump",
+                f"As an administrator: GRANT {', '.join(missing)} ON *.* TO this account." if missing else "",
+            )
+        )
+        return found
+
+    def _missing_privileges(self) -> list[str]:
+        held = " ".join(str(row[0]) for row in self._rows("SHOW GRANTS") if " ON *.* " in str(row[0])).upper()
+        if "GRANT ALL PRIVILEGES" in held:
+            return []
+        return [privilege for privilege in _DUMP_PRIVILEGES if not re.search(rf"\b{privilege}\b(?=[,\s])", held)]
+
+    def real_errors(self, stderr: str) -> list[str]:
+        """Return the complaints that are not mere warnings."""
+        return [" ".join(line.split()) for line in stderr.splitlines() if not _CHATTER.search(line)]
+
+    def refuse_incompatible(self, manifest_dbms: Mapping[str, str]) -> None:
+        """Refuse an artifact of another make or a newer version, and settings that would break a load."""
+        super().refuse_incompatible(manifest_dbms)
+        if str(self._rows("SELECT @@GLOBAL.read_only")[0][0]) in {"1", "ON"}:
+            raise RestoreError(
+                f"The server {self.instance.database_id} is read-only; nothing was changed.",
+                "Restore on the primary, or set read_only off if this is meant.",
+            )
+
+
+def _option_value(value: str) -> str:
+    """Write a value for an option file, quoted so that no character in it is special (MySQL manual, option files)."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{escaped}"'

@@ -1,0 +1,117 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Grants on one MySQL or MariaDB database and its objects, as SQL that works under any database name.
+
+The vendors' dumps of a database leave them out. Each grant here is made by a prepared statement that names the selected
+database and does nothing where the account does not exist, so that the artifact loads anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+Query = Callable[..., list[tuple[Any, ...]]]
+
+_SCHEMA = """
+SELECT GRANTEE, TABLE_SCHEMA, PRIVILEGE_TYPE, IS_GRANTABLE FROM information_schema.SCHEMA_PRIVILEGES
+WHERE REPLACE(REPLACE(TABLE_SCHEMA, '\\\\_', '_'), '\\\\%%', '%%') = %s
+"""
+_TABLE = """
+SELECT GRANTEE, TABLE_NAME, PRIVILEGE_TYPE, IS_GRANTABLE FROM information_schema.TABLE_PRIVILEGES
+WHERE TABLE_SCHEMA = %s
+"""
+_COLUMN = """
+SELECT GRANTEE, TABLE_NAME, PRIVILEGE_TYPE, IS_GRANTABLE, COLUMN_NAME FROM information_schema.COLUMN_PRIVILEGES
+WHERE TABLE_SCHEMA = %s
+"""
+_ROUTINE = "SELECT User, Host, Routine_name, Routine_type, Proc_priv FROM mysql.procs_priv WHERE Db = %s"
+_GRANTEE = re.compile(r"'(.*)'@'(.*)'", re.DOTALL)
+
+
+def quote_name(name: str) -> str:
+    """Quote an identifier."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def quote_text(text: str) -> str:
+    """Quote a string literal for a session with backslash escapes (the default)."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def grant_statements(query: Query, database: str) -> list[str]:
+    """Return the statements that make the database's grants again, in a stable order.
+
+    Args:
+        query: Runs a statement with parameters and returns its rows.
+        database: The database whose grants are meant.
+
+    Raises:
+        ServerError: The account may not read the grants (it needs SELECT on the database ``mysql``).
+    """
+    # (account, object clause after the database's name, kind of object) -> privileges
+    privileges: dict[tuple[tuple[str, str], str, str], set[str]] = defaultdict(set)
+    grantable: set[tuple[tuple[str, str], str, str]] = set()
+
+    def add(account: tuple[str, str], target: str, kind: str, privilege: str, may_grant: bool) -> None:
+        key = (account, target, kind)
+        privileges[key].add(privilege)
+        if may_grant:
+            grantable.add(key)
+
+    for grantee, pattern, privilege, may_grant in query(_SCHEMA, (database,)):
+        add(_account(grantee), f"*\0{pattern}", "", privilege, may_grant == "YES")
+    for grantee, table, privilege, may_grant in query(_TABLE, (database,)):
+        add(_account(grantee), quote_name(table), "", privilege, may_grant == "YES")
+    for grantee, table, privilege, may_grant, column in query(_COLUMN, (database,)):
+        add(_account(grantee), quote_name(table), "", f"{privilege} ({quote_name(column)})", may_grant == "YES")
+    for user, host, routine, kind, granted in query(_ROUTINE, (database,)):
+        names = {name.strip().upper() for name in _decoded(granted).split(",") if name.strip()}
+        for privilege in names - {"GRANT"} or {"USAGE"}:
+            add((_decoded(user), _decoded(host)), quote_name(_decoded(routine)), f"{_decoded(kind)} ", privilege, "GRANT" in names)
+    statements = [
+        _statement(database, *key, sorted(privileges[key]), key in grantable) for key in sorted(privileges)
+    ]
+    if not statements:
+        return []
+    return [
+        "SET @vya_sql_mode = @@SESSION.sql_mode, @@SESSION.sql_mode = '';\n",
+        *statements,
+        "SET @@SESSION.sql_mode = @vya_sql_mode;\n",
+    ]
+
+
+def _statement(
+    database: str, account: tuple[str, str], target: str, kind: str, privileges: list[str], may_grant: bool
+) -> str:
+    target, _, pattern = target.partition("\0")
+    user, host = account
+    # MariaDB's roles are accounts without a host.
+    grantee = f"{quote_text(user)}@{quote_text(host)}" if host else quote_name(user)
+    before = f"GRANT {', '.join(privileges)} ON {kind}"
+    after = f".{target} TO {grantee}{' WITH GRANT OPTION' if may_grant else ''}"
+    name = "CONCAT('`', REPLACE(DATABASE(), '`', '``'), '`')"
+    if pattern:  # a grant on the database itself takes a pattern: under another name the wildcards must be escaped
+        escaped = "REPLACE(REPLACE(DATABASE(), '_', '\\\\_'), '%', '\\\\%')"
+        name = (
+            f"IF(DATABASE() = {quote_text(database)}, {quote_text(quote_name(pattern))},"
+            f" CONCAT('`', REPLACE({escaped}, '`', '``'), '`'))"
+        )
+    return (
+        f"SET @vya_grant = (SELECT IF(COUNT(*) > 0, CONCAT({quote_text(before)}, {name}, {quote_text(after)}), 'DO 0')"
+        f" FROM mysql.user WHERE User = {quote_text(user)} AND Host = {quote_text(host)});\n"
+        "PREPARE vya_statement FROM @vya_grant; EXECUTE vya_statement; DEALLOCATE PREPARE vya_statement;\n"
+    )
+
+
+def _account(grantee: str) -> tuple[str, str]:
+    match = _GRANTEE.fullmatch(grantee)
+    return (match.group(1), match.group(2)) if match else (grantee, "")
+
+
+def _decoded(value: Any) -> str:
+    """The system tables' binary collations make the driver return bytes."""
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

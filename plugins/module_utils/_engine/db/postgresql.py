@@ -1,0 +1,242 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""PostgreSQL: inspected through psycopg, dumped by ``pg_dump`` and loaded by ``psql``."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import BackupDbError, ServerError
+from ..utils.processes import Command
+from .base import Check, Dbms, DumpPlan, Inspection, Server, version_number
+from .clients import postgresql_client
+from .connection import CONNECT_SECONDS, connect, postgresql_engine, postgresql_host, postgresql_tls
+from .postgresql_settings import create_clauses, quote_name, settings_statements
+
+MAINTENANCE_DATABASE = "postgres"
+LOCK_WAIT_SECONDS = 300
+
+END_MARKER = re.compile(rb"\n-- PostgreSQL database dump complete\n--\s*(?:\\unrestrict [A-Za-z0-9]+\s*)?\Z")
+
+_SETTINGS = "SELECT to_jsonb(d) || jsonb_build_object('owner', pg_get_userbyid(d.datdba), 'comment'," \
+    " shobj_description(d.oid, 'pg_database'), 'encoding', pg_encoding_to_char(d.encoding), 'acl', (SELECT" \
+    " jsonb_agg(jsonb_build_array(CASE a.grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(a.grantee) END," \
+    " a.privilege_type, a.is_grantable)) FROM aclexplode(d.datacl) a), 'configuration', (SELECT" \
+    " jsonb_agg(jsonb_build_array(CASE s.setrole WHEN 0 THEN NULL ELSE pg_get_userbyid(s.setrole) END," \
+    " s.setconfig)) FROM pg_db_role_setting s WHERE s.setdatabase = d.oid))" \
+    " FROM pg_database d WHERE d.datname = %s"
+
+_NOT_SYSTEM = (
+    "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%%'"
+    " AND n.nspname NOT LIKE 'pg\\_temp%%'"
+)
+_NO_EXTENSION = "NOT EXISTS (SELECT 1 FROM pg_depend x WHERE x.classid = '{catalog}'::regclass AND x.objid = {oid} AND x.deptype = 'e')"
+
+
+def _in_schema(catalog: str, prefix: str, name: str, condition: str = "true") -> str:
+    exclude = _NO_EXTENSION.format(catalog=catalog, oid="o.oid")
+    return (
+        f"SELECT n.nspname || '.' || {name} FROM {catalog} o JOIN pg_namespace n ON n.oid = o.{prefix}namespace"
+        f" WHERE {_NOT_SYSTEM} AND {exclude} AND ({condition})"
+    )
+
+
+_INVENTORY = {
+    "schema": f"SELECT n.nspname FROM pg_namespace n WHERE {_NOT_SYSTEM}",
+    "extension": "SELECT extname FROM pg_extension",
+    "table": _in_schema("pg_class", "rel", "o.relname", "o.relkind IN ('r', 'p')"),
+    "foreign_table": _in_schema("pg_class", "rel", "o.relname", "o.relkind = 'f'"),
+    "view": _in_schema("pg_class", "rel", "o.relname", "o.relkind = 'v'"),
+    "materialized_view": _in_schema("pg_class", "rel", "o.relname", "o.relkind = 'm'"),
+    "sequence": _in_schema("pg_class", "rel", "o.relname", "o.relkind = 'S'"),
+    "index": _in_schema("pg_class", "rel", "o.relname", "o.relkind IN ('i', 'I')"),
+    "routine": _in_schema("pg_proc", "pro", "o.proname || '(' || pg_get_function_identity_arguments(o.oid) || ')'"),
+    "type": _in_schema(
+        "pg_type",
+        "typ",
+        "o.typname",
+        "o.typtype IN ('d', 'e', 'r') OR (o.typtype = 'c' AND EXISTS"
+        " (SELECT 1 FROM pg_class c WHERE c.oid = o.typrelid AND c.relkind = 'c'))",
+    ),
+    "trigger": f"SELECT n.nspname || '.' || c.relname || '.' || t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid ="
+    f" t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT t.tgisinternal AND {_NOT_SYSTEM}",
+    "policy": "SELECT c.relname || '.' || p.polname FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid",
+    "event_trigger": "SELECT evtname FROM pg_event_trigger",
+    "publication": "SELECT pubname FROM pg_publication",
+    "foreign_server": "SELECT srvname FROM pg_foreign_server",
+    "large_object": "SELECT oid::text FROM pg_largeobject_metadata",
+}
+
+
+class PostgreSql(Dbms):
+    """One PostgreSQL server."""
+
+    can_rename = True
+
+    def _rows(
+        self, statement: str, parameters: tuple[Any, ...] | None = None, database: str = MAINTENANCE_DATABASE
+    ) -> list[tuple[Any, ...]]:
+        engine = postgresql_engine(self.instance, self.credential, database)
+        with connect(engine, self.instance, self.redactor, database) as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(statement, parameters)]
+
+    def _execute(self, statement: str) -> None:
+        engine = postgresql_engine(self.instance, self.credential, MAINTENANCE_DATABASE)
+        with connect(engine, self.instance, self.redactor) as connection:
+            connection.exec_driver_sql(statement)
+
+    @functools.cached_property
+    def _server(self) -> Server:
+        version = str(self._rows("SELECT current_setting('server_version')")[0][0]).split()[0]
+        return Server("postgresql", version, version_number(version))
+
+    def server(self) -> Server:
+        """Connect and say what server this is."""
+        return self._server
+
+    def databases(self) -> dict[str, int]:
+        """Return all databases that take connections, but templates and the empty ``postgres``, with their sizes."""
+        rows = self._rows(
+            "SELECT datname, CASE WHEN has_database_privilege(oid, 'CONNECT') THEN pg_database_size(oid) ELSE 0 END"
+            " FROM pg_database WHERE datallowconn AND NOT datistemplate"
+        )
+        found = {str(name): int(size) for name, size in rows}
+        if MAINTENANCE_DATABASE in found and not self._has_tables(MAINTENANCE_DATABASE):
+            del found[MAINTENANCE_DATABASE]
+        return found
+
+    def all_databases(self) -> set[str]:
+        """Return the names of all databases, templates included."""
+        return {str(row[0]) for row in self._rows("SELECT datname FROM pg_database")}
+
+    def _has_tables(self, database: str) -> bool:
+        return bool(self._rows(_INVENTORY["table"] + " LIMIT 1", (), database))
+
+    def inspect(self, database: str) -> Inspection:
+        """Return settings, objects and size of a database."""
+        rows = self._rows(_SETTINGS, (database,))
+        if not rows:
+            known = ", ".join(sorted(self.databases())) or "none"
+            raise ServerError(
+                f"There is no database {database!r} on {self.instance.database_id}.", f"There are: {known}."
+            )
+        raw = rows[0][0]
+        engine = postgresql_engine(self.instance, self.credential, database)
+        inventory = {}
+        with connect(engine, self.instance, self.redactor, database) as connection:
+            for kind, query in _INVENTORY.items():
+                inventory[kind] = sorted(str(row[0]) for row in connection.exec_driver_sql(query, ()))
+            size = int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
+        locale = raw.get("datlocale") or raw.get("daticulocale")
+        settings = {
+            "owner": raw["owner"],
+            "encoding": raw["encoding"],
+            "collate": raw["datcollate"],
+            "ctype": raw["datctype"],
+            "locale_provider": {"c": "libc", "i": "icu", "b": "builtin"}.get(raw.get("datlocprovider") or "c", "libc"),
+            "locale": locale,
+            "icu_rules": raw.get("daticurules"),
+            "connection_limit": raw["datconnlimit"],
+            "comment": raw["comment"],
+            "acl": raw["acl"],
+            "configuration": raw["configuration"],
+        }
+        return Inspection({k: v for k, v in settings.items() if v is not None}, inventory, size)
+
+    def plan_dump(self, database: str, inspection: Inspection) -> DumpPlan:
+        """Plan a dump by ``pg_dump`` in its plain format: one consistent snapshot, loadable by ``psql`` alone."""
+        client = postgresql_client("pg_dump", self._server.number[0], self.processes)
+        options = ["--format=plain", "--no-password", f"--lock-wait-timeout={LOCK_WAIT_SECONDS}s"]
+        clauses = create_clauses(inspection.settings)
+        return DumpPlan(
+            command=self._command(client.path, options, database),
+            client_version=client.version,
+            preamble=f"-- Load into an empty database: CREATE DATABASE name {clauses};\n",
+            postamble=settings_statements(inspection.settings),
+            end_marker=END_MARKER,
+            restore_by_hand="createdb --template=template0 NEW_DATABASE && gunzip -c {artifact}"
+            " | psql --no-psqlrc --set=ON_ERROR_STOP=1 --dbname=NEW_DATABASE",
+        )
+
+    def _command(self, program: str, arguments: list[str], database: str) -> Command:
+        """A client's call: the database by variable, since a name as argument may be read as a connection string."""
+        instance = self.instance
+        environment = {
+            "PGHOST": postgresql_host(instance),
+            "PGPORT": str(instance.port or 5432),
+            "PGUSER": self.credential.username,
+            "PGDATABASE": database,
+            "PGPASSFILE": "{secret}",
+            "PGAPPNAME": "vya-backupdb",
+            "PGCONNECT_TIMEOUT": str(CONNECT_SECONDS),
+            **{{"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}[k]: v for k, v in postgresql_tls(instance).items()},
+        }
+        password = self.credential.password.replace("\\", "\\\\").replace(":", "\\:")
+        return Command((program, *arguments), environment, f"*:*:*:*:{password}\n".encode())
+
+    def load_command(self, database: str) -> Command:
+        """Return the call of ``psql`` that loads SQL, stopping at the first error."""
+        client = postgresql_client("psql", self._server.number[0], self.processes)
+        options = ["--no-psqlrc", "--quiet", "--file=-", "--no-password", "--set=ON_ERROR_STOP=1", "--output=/dev/null"]
+        return self._command(client.path, options, database)
+
+    def create_database(self, database: str, settings: Mapping[str, Any]) -> None:
+        """Create an empty database with the encoding and locale that its manifest recorded."""
+        self._execute(f"CREATE DATABASE {quote_name(database)} {create_clauses(settings)}")
+
+    def drop_database(self, database: str) -> None:
+        """Drop a database, ending the connections to it."""
+        self._execute(f"DROP DATABASE {quote_name(database)} WITH (FORCE)")
+
+    def rename_database(self, old: str, new: str) -> None:
+        """Rename a database, ending the connections to it and keeping new ones out meanwhile."""
+        self._execute(f"ALTER DATABASE {quote_name(old)} WITH ALLOW_CONNECTIONS false")
+        current = old
+        try:
+            self._rows(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (old,)
+            )
+            self._execute(f"ALTER DATABASE {quote_name(old)} RENAME TO {quote_name(new)}")
+            current = new
+        finally:
+            self._execute(f"ALTER DATABASE {quote_name(current)} WITH ALLOW_CONNECTIONS true")
+
+    def checks(self) -> list[Check]:
+        """Examine version, clients and privileges."""
+        server = self._server
+        found = [Check("server", "ok", server.description)]
+        try:
+            dump = postgresql_client("pg_dump", server.number[0], self.processes)
+            load = postgresql_client("psql", server.number[0], self.processes)
+            found.append(Check("clients", "ok", f"{dump.path} {dump.version}, {load.path} {load.version}"))
+        except BackupDbError as exc:
+            found.append(Check("clients", "failed", exc.message, exc.hint))
+        superuser, reads_all, bypasses = self._rows(
+            "SELECT rolsuper, pg_has_role(oid, 'pg_read_all_data', 'USAGE'), rolbypassrls FROM pg_roles"
+            " WHERE rolname = current_user"
+        )[0]
+        if superuser:
+            found.append(Check("privileges", "ok", "superuser: enough for a complete dump and restore"))
+            return found
+        missing = [name for name, held in (("pg_read_all_data", reads_all), ("BYPASSRLS", bypasses)) if not held]
+        found.append(
+            Check(
+                "privileges",
+                "failed" if missing else "warning",
+                f"missing: {', '.join(missing)}" if missing else "enough for a dump; subscriptions and a complete"
+                " restore need a superuser",
+                "As a superuser: GRANT pg_read_all_data TO the role; ALTER ROLE the role BYPASSRLS." if missing else "",
+            )
+        )
+        return found
+
+    def real_errors(self, stderr: str) -> list[str]:
+        """Return the lines that are errors; notices and warnings are not."""
+        lines = [" ".join(line.split()) for line in stderr.splitlines() if line.strip()]
+        errors = [line for line in lines if re.search(r"\b(error|fatal|panic)\b:", line, re.IGNORECASE)]
+        # What follows an error (DETAIL, the query) explains it; without any error the rest is chatter.
+        return lines if errors else []

@@ -1,0 +1,139 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the engine's operations report, in plain types that a module or ``--json`` can print."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from .core.backup import BackupResult
+from .core.catalog import FAILED
+from .core.storage import StoredArtifact
+from .core.verification import VerificationResult
+from .utils.clock import to_text
+
+
+class Report:
+    """Base of the reports: a dataclass that turns into plain JSON types."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as dicts, lists, strings, numbers, booleans and None."""
+        return _plain(dataclasses.asdict(self))  # type: ignore[no-any-return, call-overload]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True)
+class BackupReport(Report):
+    """What a backup command did: one result for each database, and the artifacts that retention removed after it."""
+
+    changed: bool
+    results: tuple[BackupResult, ...]
+    removed: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> list[BackupResult]:
+        """The databases that have no new backup."""
+        return [result for result in self.results if result.outcome == FAILED]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every database was backed up."""
+        return not self.failed
+
+
+@dataclass(frozen=True)
+class RestoreReport(Report):
+    """What a restore did or would do. ``differences`` from the manifest make a restore fail, so that it is empty."""
+
+    changed: bool
+    database_id: str
+    database: str
+    target: str
+    artifact: str
+    created_at: str
+    outcome: str
+    overwritten: bool
+    duration: float = 0.0
+    safety_backup: Optional[str] = None
+    differences: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RetentionReport(Report):
+    """What retention kept, removed and held back, each with its reasons."""
+
+    changed: bool
+    kept: tuple[dict[str, Any], ...]
+    removed: tuple[dict[str, Any], ...]
+    held: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class VerificationReport(Report):
+    """How each verified artifact was found."""
+
+    changed: bool
+    results: tuple[VerificationResult, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every artifact is whole."""
+        return all(result.outcome != FAILED for result in self.results)
+
+
+@dataclass(frozen=True)
+class InfoReport(Report):
+    """What exists: the instances with their databases, and the artifacts."""
+
+    instances: tuple[dict[str, Any], ...]
+    artifacts: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class CheckReport(Report):
+    """What was examined of each instance, and how it was found."""
+
+    ok: bool
+    checks: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class StatusReport(Report):
+    """How the host stands: its policies, the last backup of each database, its storage."""
+
+    hostname: str
+    version: str
+    policies: tuple[dict[str, Any], ...]
+    databases: tuple[dict[str, Any], ...]
+    storage: dict[str, Any]
+
+
+def describe_artifact(stored: StoredArtifact) -> dict[str, Any]:
+    """Return what there is to say of an artifact, in plain types."""
+    manifest = stored.manifest
+    return {
+        "database_id": manifest.database_id,
+        "database": manifest.database,
+        "artifact": str(stored.path),
+        "manifest": str(stored.manifest_path),
+        "created_at": to_text(manifest.created_at),
+        "stored_bytes": manifest.stored_bytes,
+        "plain_bytes": manifest.plain_bytes,
+        "duration": round(manifest.duration, 3),
+        "proof": manifest.proof,
+        "sha256": manifest.sha256,
+        "tool": f"{manifest.tool['name']} {manifest.tool['version']}",
+        "server": manifest.dbms["description"],
+        "warnings": list(manifest.warnings),
+    }
