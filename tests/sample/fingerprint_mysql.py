@@ -1,0 +1,263 @@
+"""What a MariaDB or MySQL database holds, read through the vendor's command-line client alone."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import Any
+
+# Columns of information_schema that say when or where, not what: they differ after every restore.
+VOLATILE = {
+    "CREATED",
+    "LAST_ALTERED",
+    "LAST_EXECUTED",
+    "ORIGINATOR",
+    "CARDINALITY",
+    "TABLE_ROWS",
+    "CREATE_TIME",
+    "UPDATE_TIME",
+    "CHECK_TIME",
+    "TABLE_CATALOG",
+    "AVG_ROW_LENGTH",
+    "DATA_LENGTH",
+    "MAX_DATA_LENGTH",
+    "INDEX_LENGTH",
+    "MAX_INDEX_LENGTH",
+    "DATA_FREE",
+    "CHECKSUM",
+    "VERSION",
+    "TEMPORARY",
+    "AUTO_INCREMENT",
+    # Tells options that were written from options that an engine implies; SHOW CREATE TABLE has what counts.
+    "CREATE_OPTIONS",
+}
+PLACEHOLDER = "{database}"
+# The client escapes these in batch mode; a backslash in the data comes doubled.
+_ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
+_SESSION = (
+    "SET NAMES utf8mb4; SET SESSION time_zone = '+00:00', sql_mode = '', sql_quote_show_create = 1;"
+    "/*!80018 SET SESSION information_schema_stats_expiry = 0 */;"
+    "/*!80030 SET SESSION show_gipk_in_create_table_and_information_schema = ON */;"
+)
+Row = dict[str, str]
+
+
+def name(identifier: str) -> str:
+    """Quote an identifier for the server."""
+    return "`" + identifier.replace("`", "``") + "`"
+
+
+def literal(text: str) -> str:
+    """Quote a string for the server, whatever it contains."""
+    return "CONVERT(0x" + text.encode().hex() + " USING utf8mb4)" if text else "''"
+
+
+def _unescape(field: str) -> str:
+    return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[0]), field)
+
+
+class Server:
+    """Asks the server through ``mariadb`` or ``mysql`` on the local socket.
+
+    Args:
+        client: The client to run with its options, for instance ``["mariadb"]``.
+        database: The database that is current for every statement.
+    """
+
+    def __init__(self, client: list[str], database: str) -> None:
+        self.client = client
+        self.database = database
+
+    def ask(self, statements: list[str]) -> list[list[Row]]:
+        """Run the statements in one session and return the rows of each.
+
+        Raises:
+            RuntimeError: The client failed; the message is the client's own.
+        """
+        script = [_SESSION, f"USE {name(self.database)};"]
+        for statement in statements:
+            script += ["SELECT '-' AS `fingerprint mark`;", statement + ";"]
+        done = subprocess.run(
+            [*self.client, "--batch", "--default-character-set=utf8mb4", "--max-allowed-packet=1G"],
+            input="\n".join(script).encode("utf-8", "surrogateescape"),
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr.decode("utf-8", "replace").strip())
+        text = done.stdout.decode("utf-8", "surrogateescape")
+        answers = []
+        for block in text.split("fingerprint mark\n-\n")[1:]:
+            lines = [[_unescape(field) for field in line.split("\t")] for line in block.split("\n")[:-1]]
+            answers.append([dict(zip(lines[0], line)) for line in lines[1:]])
+        return answers
+
+    def one(self, statement: str) -> list[Row]:
+        """Run one statement and return its rows."""
+        return self.ask([statement])[0]
+
+
+def neutral(row: Row, database: str) -> Row:
+    """Drop what differs by nature, and put a placeholder where the database's own name stands."""
+    kept = {}
+    for key, value in row.items():
+        if key.upper() in VOLATILE:
+            continue
+        if value == database and (key.upper().endswith("_SCHEMA") or key == "SCHEMA_NAME"):
+            value = PLACEHOLDER
+        kept[key] = value.replace(name(database) + ".", name(PLACEHOLDER) + ".")
+    return kept
+
+
+def _exact(column: Row) -> str:
+    """An expression that gives a column's exact bytes, or NULL."""
+    quoted, kind = name(column["COLUMN_NAME"]), column["DATA_TYPE"].lower()
+    if kind == "float":
+        # As text the server rounds a FLOAT to six digits.
+        return f"CAST(CAST({quoted} AS DOUBLE) AS CHAR)"
+    if kind in ("enum", "set"):
+        # The value that a wrong input leaves behind looks like an empty string and is none.
+        return f"CONCAT({quoted} + 0, ':', HEX({quoted}))"
+    if kind == "json":
+        return f"CONCAT(JSON_TYPE({quoted}), ':', CAST({quoted} AS CHAR CHARACTER SET utf8mb4))"
+    if kind == "bit":
+        return f"HEX({quoted})"
+    return quoted
+
+
+def _checksum(table: str, columns: list[Row], history: bool) -> str:
+    """A statement that counts the rows and sums their hashes, which no order can change."""
+    hashes = ", ".join(f"IFNULL(MD5(CAST({_exact(column)} AS BINARY)), '-')" for column in columns)
+    source = name(table) + (" FOR SYSTEM_TIME ALL" if history else "")
+    part = "SUM(CAST(CONV(SUBSTR(h, {}, 16), 16, 10) AS DECIMAL(20)))"
+    return (
+        f"SELECT COUNT(*) AS `rows`, CONCAT_WS(':', {part.format(1)}, {part.format(17)}) AS `checksum` "
+        f"FROM (SELECT MD5(CONCAT_WS(',', {hashes})) AS h FROM {source}) AS hashed"
+    )
+
+
+def _contents(server: Server, tables: list[Row], columns: list[Row]) -> dict[str, Any]:
+    statements, names = [], []
+    for table in tables:
+        title = table["TABLE_NAME"]
+        own = [column for column in columns if column["TABLE_NAME"] == title]
+        history = table["TABLE_TYPE"] == "SYSTEM VERSIONED"
+        if history and not any(column["GENERATION_EXPRESSION"] == "ROW START" for column in own):
+            # Without a period of its own a versioned table has two columns that no catalogue lists.
+            own += [{"COLUMN_NAME": hidden, "DATA_TYPE": "timestamp"} for hidden in ("ROW_START", "ROW_END")]
+        statements.append(_checksum(title, own, history))
+        names.append(title)
+    return {title: rows[0] for title, rows in zip(names, server.ask(statements))}
+
+
+def _catalogue(server: Server, view: str, where: str, key: list[str]) -> dict[str, Row]:
+    """The rows of one view of information_schema, keyed by the columns that name them."""
+    rows = server.one(f"SELECT * FROM information_schema.{view} WHERE {where}")
+    found = {}
+    for row in rows:
+        upper = {column.upper(): value for column, value in row.items()}
+        found[" ".join(name(upper[column]) for column in key)] = neutral(upper, server.database)
+    return found
+
+
+def _definitions(server: Server, kinds: list[tuple[str, str]]) -> dict[str, Row]:
+    """SHOW CREATE of every (kind, name)."""
+    answers = server.ask([f"SHOW CREATE {kind} {name(title)}" for kind, title in kinds])
+    found = {}
+    for (kind, title), rows in zip(kinds, answers):
+        row = neutral(rows[0], server.database)
+        for key, value in row.items():
+            if key == "Create Table":
+                row[key] = re.sub(r"( ENGINE=\S+) AUTO_INCREMENT=\d+", r"\1", value)
+        found[f"{kind} {name(title)}"] = row
+    return found
+
+
+def _grants(server: Server) -> dict[str, Any]:
+    """The rows of the grant tables that name this database, with the privileges that are given."""
+    own = literal(server.database)
+    tables = {
+        "db": f"REPLACE(REPLACE(Db, '\\\\_', '_'), '\\\\%', '%') = {own}",
+        "tables_priv": f"Db = {own}",
+        "columns_priv": f"Db = {own}",
+        "procs_priv": f"Db = {own}",
+    }
+    found: dict[str, Any] = {}
+    for table, where in tables.items():
+        for row in server.one(f"SELECT * FROM mysql.{table} WHERE {where}"):
+            who = f"{name(row['User'])}@{name(row['Host'])}"
+            what = " ".join(row[key] for key in ("Routine_type", "Routine_name", "Table_name", "Column_name") if key in row)
+            skipped = {"Timestamp", "Grantor", "User", "Host", "Db", "Routine_type", "Routine_name", "Table_name", "Column_name"}
+            given = {key: value for key, value in row.items() if key not in skipped and value not in ("N", "")}
+            found[f"{who} on {table}: {what}"] = given
+    return found
+
+
+def fingerprint(client: list[str], database: str) -> dict[str, Any]:
+    """Describe everything that a database holds.
+
+    Args:
+        client: The client to run with its options, for instance ``["mariadb"]``.
+        database: The database to describe.
+
+    Returns:
+        Sections (tables, contents, routines, ...), each a mapping by name; made of JSON types only.
+
+    Raises:
+        RuntimeError: The client failed or there is no such database.
+    """
+    server = Server(client, database)
+    own = literal(database)
+    views = {row["TABLE_NAME"].upper() for row in server.one(
+        "SELECT TABLE_NAME AS TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'information_schema'")}
+    in_schema = f"TABLE_SCHEMA = {own}"
+    tables = _catalogue(server, "TABLES", in_schema, ["TABLE_NAME"])
+    columns = _catalogue(server, "COLUMNS", in_schema, ["TABLE_NAME", "COLUMN_NAME"])
+    stored = [row for row in tables.values() if row["TABLE_TYPE"] in ("BASE TABLE", "SYSTEM VERSIONED")]
+    sequences = [row["TABLE_NAME"] for row in tables.values() if row["TABLE_TYPE"] == "SEQUENCE"]
+    triggers = _catalogue(server, "TRIGGERS", f"TRIGGER_SCHEMA = {own}", ["TRIGGER_NAME"])
+    routines = _catalogue(server, "ROUTINES", f"ROUTINE_SCHEMA = {own}", ["ROUTINE_TYPE", "ROUTINE_NAME"])
+    events = _catalogue(server, "EVENTS", f"EVENT_SCHEMA = {own}", ["EVENT_NAME"])
+    positions = server.one(
+        "SELECT TABLE_NAME AS t, AUTO_INCREMENT AS p FROM information_schema.TABLES "
+        f"WHERE {in_schema} AND AUTO_INCREMENT IS NOT NULL"
+    )
+    shown = [("VIEW" if row["TABLE_TYPE"] == "VIEW" else "TABLE", row["TABLE_NAME"]) for row in tables.values()]
+    shown += [("SEQUENCE", sequence) for sequence in sequences]
+    shown += [("TRIGGER", row["TRIGGER_NAME"]) for row in triggers.values()]
+    shown += [(row["ROUTINE_TYPE"], row["ROUTINE_NAME"]) for row in routines.values()]
+    shown += [("EVENT", row["EVENT_NAME"]) for row in events.values()]
+    result: dict[str, Any] = {
+        "settings": _catalogue(server, "SCHEMATA", f"SCHEMA_NAME = {own}", []),
+        "tables": tables,
+        "columns": columns,
+        "indexes": _catalogue(server, "STATISTICS", in_schema, ["TABLE_NAME", "INDEX_NAME", "SEQ_IN_INDEX"]),
+        "partitions": _catalogue(
+            server, "PARTITIONS", in_schema + " AND PARTITION_NAME IS NOT NULL",
+            ["TABLE_NAME", "PARTITION_NAME", "SUBPARTITION_NAME"],
+        ),
+        "foreign keys": _catalogue(
+            server, "REFERENTIAL_CONSTRAINTS", f"CONSTRAINT_SCHEMA = {own}", ["TABLE_NAME", "CONSTRAINT_NAME"]
+        ),
+        "views": _catalogue(server, "VIEWS", in_schema, ["TABLE_NAME"]),
+        "triggers": triggers,
+        "routines": routines,
+        "parameters": _catalogue(
+            server, "PARAMETERS", f"SPECIFIC_SCHEMA = {own}", ["ROUTINE_TYPE", "SPECIFIC_NAME", "ORDINAL_POSITION"]
+        ),
+        "events": events,
+        "definitions": _definitions(server, shown),
+        "auto_increment": {row["t"]: row["p"] for row in positions},
+        "sequences": {title: server.one(f"SELECT * FROM {name(title)}")[0] for title in sequences},
+        "grants": _grants(server),
+        "contents": _contents(server, stored, list(columns.values())),
+    }
+    for view, where, key in (
+        ("SCHEMATA_EXTENSIONS", f"SCHEMA_NAME = {own}", []),
+        ("COLUMN_STATISTICS", f"SCHEMA_NAME = {own}", ["TABLE_NAME", "COLUMN_NAME"]),
+        ("LIBRARIES", f"LIBRARY_SCHEMA = {own}", ["LIBRARY_NAME"]),
+        ("ROUTINE_LIBRARIES", f"ROUTINE_SCHEMA = {own}", ["ROUTINE_NAME", "LIBRARY_NAME"]),
+    ):
+        if view in views:
+            result[view.lower()] = _catalogue(server, view, where, key)
+    return result
