@@ -1,0 +1,126 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The modules that work on databases and artifacts: each turns arguments into one call of the engine."""
+
+from __future__ import annotations
+
+import typing as t
+from datetime import datetime
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .runner import Outcome
+
+if t.TYPE_CHECKING:
+    from .._engine.engine import Engine
+
+
+def backup(module: AnsibleModule) -> Outcome:
+    """Back up databases; see the module ``db_backup``."""
+    params = module.params
+    result = _call(
+        module,
+        lambda engine: engine.backup(
+            policy=params["policy"],
+            database_id=params["database_id"],
+            databases=params["databases"],
+            prune=params["prune"],
+            dry_run=module.check_mode,
+        ),
+    )
+    made = [entry for entry in result["results"] if entry["outcome"] in ("success", "planned")]
+    diff = {
+        "before": {"artifacts": result["removed"]},
+        "after": {"artifacts": [entry["artifact"] or _name(entry) for entry in made]},
+    }
+    failed = [entry for entry in result["results"] if entry["outcome"] == "failed"]
+    return Outcome(result, diff, _failures(failed, len(result["results"]), "could not be backed up"), "BackupFailed")
+
+
+def restore(module: AnsibleModule) -> Outcome:
+    """Restore a database; see the module ``db_restore``."""
+    params = module.params
+    artifact = Path(params["artifact"]) if params["artifact"] else None
+    before = parse_time(params["before"]) if params["before"] else None
+    result = _call(
+        module,
+        lambda engine: engine.restore(
+            database_id=params["database_id"],
+            database=params["database"],
+            artifact=artifact,
+            before=before,
+            target=params["target"],
+            overwrite=params["overwrite"],
+            dry_run=module.check_mode,
+        ),
+    )
+    for warning in result.pop("warnings"):
+        module.warn(warning)
+    target = {"database_id": result["database_id"], "database": result["target"]}
+    diff = {
+        "before": {**target, "exists": result["overwritten"]},
+        "after": {**target, "exists": True, "artifact": result["artifact"]},
+    }
+    return Outcome(result, diff)
+
+
+def retention(module: AnsibleModule) -> Outcome:
+    """Remove what the retention no longer keeps; see the module ``backup_retention``."""
+    params = module.params
+    result = _call(
+        module,
+        lambda engine: engine.prune(
+            database_id=params["database_id"], database=params["database"], dry_run=module.check_mode
+        ),
+    )
+    kept = [entry["artifact"] for entry in result["kept"]]
+    removed = [entry["artifact"] for entry in result["removed"]]
+    diff = {"before": {"artifacts": sorted(kept + removed)}, "after": {"artifacts": sorted(kept)}}
+    return Outcome(result, diff)
+
+
+def info(module: AnsibleModule) -> Outcome:
+    """Tell what exists; see the module ``backup_info``."""
+    params = module.params
+    result = _call(module, lambda engine: engine.info(database_id=params["database_id"], database=params["database"]))
+    return Outcome({"changed": False, **result})
+
+
+def parse_time(text: str) -> datetime:
+    """Read a moment in ISO 8601; without an offset it is in the host's time zone, as for the host's own command.
+
+    Raises:
+        ConfigError: The text is no such moment.
+    """
+    from .._engine.errors import ConfigError
+
+    try:
+        return datetime.fromisoformat(text.strip()).astimezone()
+    except (ValueError, OverflowError):
+        raise ConfigError(
+            f"{text!r} is not a time.",
+            "Write for example 2026-01-09T02:30:00Z, or 2026-01-09 02:30 in the host's time.",
+        ) from None
+
+
+def _call(module: AnsibleModule, work: t.Callable[[Engine], t.Any]) -> dict[str, t.Any]:
+    """Open the engine as root, then do the work in a child that has become the owner of the state directory."""
+    from .._engine.engine import Engine
+    from .._engine.security.privileges import call_as_owner
+
+    engine = Engine.open(Path(module.params["config_path"]), trigger="ansible")
+    return call_as_owner(engine.config.state_directory, lambda: work(engine).to_dict())
+
+
+def _name(entry: dict[str, t.Any]) -> str:
+    return f"{entry['database_id']}/{entry['database']}"
+
+
+def _failures(failed: list[dict[str, t.Any]], total: int, what: str) -> str:
+    """One sentence on the databases that failed; empty if none did."""
+    if not failed:
+        return ""
+    reasons = " ".join(f"{_name(entry)}: {entry['error']}" for entry in failed)
+    return f"{len(failed)} of {total} databases {what}. {reasons}"

@@ -1,0 +1,168 @@
+#!/usr/bin/python
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: db_restore
+short_description: Restore a database
+version_added: 2.0.0
+description:
+  - Restores one database of the host from an artifact, the newest one unless O(artifact) or O(before) says otherwise.
+  - The artifact is read as a whole and checked before anything in the server is touched.
+  - An existing database is replaced only with O(overwrite=true).
+options:
+  database_id:
+    description:
+      - The instance that the database belongs to, and into which it is restored.
+    type: str
+    required: true
+  database:
+    description:
+      - The database whose backup is restored.
+    type: str
+    required: true
+  artifact:
+    description:
+      - Path of the artifact to restore.
+    type: path
+  before:
+    description:
+      - Restores the newest artifact that was made at or before this moment, given in ISO 8601.
+      - Without an offset the moment is in the host's time zone.
+    type: str
+  target:
+    description:
+      - Name that the database gets, if not its own.
+    type: str
+  overwrite:
+    description:
+      - Whether a database of that name may be replaced.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - vya.backupdb.attributes
+  - vya.backupdb.attributes.action_group
+  - vya.backupdb.engine
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  platform:
+    support: full
+notes:
+  - The module is not idempotent, because it does not compare contents. Every successful run changes the server.
+seealso:
+  - module: vya.backupdb.db_backup
+  - module: vya.backupdb.backup_info
+author:
+  - Yves Marinho (!UNKNOWN)
+"""
+
+EXAMPLES = r"""
+- name: Bring back a database that was dropped
+  vya.backupdb.db_restore:
+    database_id: prod-mysql-01
+    database: shop
+
+- name: Look at last week's state beside the present one
+  vya.backupdb.db_restore:
+    database_id: prod-pg-01
+    database: shop
+    before: "2026-01-09T02:00:00Z"
+    target: shop_last_week
+
+- name: Go back to a certain artifact
+  vya.backupdb.db_restore:
+    database_id: prod-mysql-01
+    database: shop
+    artifact: /var/backups/vya-backupdb/db1/prod-mysql-01/shop/2026-01-09/shop_20260109_023000.sql.gz
+    overwrite: true
+"""
+
+RETURN = r"""
+database_id:
+  description: The instance.
+  returned: success
+  type: str
+  sample: prod-mysql-01
+database:
+  description: The database whose backup was restored.
+  returned: success
+  type: str
+  sample: shop
+target:
+  description: The database that was, or in check mode would be, written.
+  returned: success
+  type: str
+  sample: shop
+artifact:
+  description: Path of the artifact.
+  returned: success
+  type: str
+  sample: /var/backups/vya-backupdb/db1/prod-mysql-01/shop/2026-01-09/shop_20260109_023000.sql.gz
+created_at:
+  description: When the artifact was made.
+  returned: success
+  type: str
+  sample: "2026-01-09T02:30:00+00:00"
+outcome:
+  description:
+    - V(success), or V(planned) in check mode.
+  returned: success
+  type: str
+  sample: success
+duration:
+  description: Seconds that it took.
+  returned: success
+  type: float
+  sample: 4.2
+overwritten:
+  description: Whether a database of that name was, or in check mode would be, replaced.
+  returned: success
+  type: bool
+safety_backup:
+  description: Path of the artifact that was made of the replaced database first, V(null) if there is none.
+  returned: success
+  type: str
+differences:
+  description: What the restored database has otherwise than the manifest says; empty if all is as it was.
+  returned: success
+  type: list
+  elements: str
+error_kind:
+  description: The kind of failure, a name that stays the same between versions.
+  returned: on failure
+  type: str
+  sample: RestoreError
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.vya.backupdb.plugins.module_utils._module.operations import restore
+from ansible_collections.vya.backupdb.plugins.module_utils._module.runner import run
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "config_path": {"type": "path", "default": "/etc/vya-backupdb/config.yml"},
+            "database_id": {"type": "str", "required": True},
+            "database": {"type": "str", "required": True},
+            "artifact": {"type": "path"},
+            "before": {"type": "str"},
+            "target": {"type": "str"},
+            "overwrite": {"type": "bool", "default": False},
+        },
+        mutually_exclusive=[("artifact", "before")],
+        supports_check_mode=True,
+    )
+    run(module, restore)
+
+
+if __name__ == "__main__":
+    main()
