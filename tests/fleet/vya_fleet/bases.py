@@ -17,7 +17,7 @@ from . import apt
 from .errors import FleetError
 from .machine import CA_BUNDLE, added_certificates
 from .processes import Processes
-from .state import all_fleets, locked, state_dir
+from .state import RUNTIME_DIR, all_fleets, locked, state_dir
 
 # Counts up whenever the code below makes something else of the same packages.
 BUILD_VERSION = 2
@@ -106,7 +106,7 @@ def ensure(name: str, processes: Processes, say: Callable[[str], None], rebuild:
         FleetError: The build failed; the message says where its log is.
     """
     wanted = recipe(name)
-    with locked(state_dir() / f"base-{name}.lock"):
+    with locked(RUNTIME_DIR / f"base-{name}.lock"):
         root = bases_dir() / wanted.key
         if rebuild and root.exists():
             if any(host.base == wanted.key for fleet in all_fleets() for host in fleet.hosts):
@@ -174,7 +174,7 @@ def remove_unused(everything: bool) -> list[str]:
     removed = []
     for name in SUITES:
         current = recipe(name).key
-        with locked(state_dir() / f"base-{name}.lock"):
+        with locked(RUNTIME_DIR / f"base-{name}.lock"):
             for path in sorted(bases_dir().glob(f"{name}-*")):
                 if path.name in used or (path.name == current and not everything):
                     continue

@@ -90,6 +90,9 @@ def _clean(args: argparse.Namespace) -> None:
     if not args.keep_bases:
         for name in bases.remove_unused(everything=not args.stale):
             tell(f"base {name}: removed")
+        for path in (bases.bases_dir(), state_dir() / "fleets", state_dir()):
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
 
 
 def _doctor(args: argparse.Namespace) -> int:

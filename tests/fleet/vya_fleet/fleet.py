@@ -114,7 +114,11 @@ class Fleet:
         pid = os.getpid()
         fleet = FleetRecord(self.name, subnet, pid, start_time(pid) or "", binds=self._binds, hosts=records)
         fleet.save()
-        network.create(fleet)
+        try:
+            network.create(fleet)
+        except BaseException:
+            remove(fleet)
+            raise
         return fleet
 
     def _start(self, fleet: FleetRecord) -> None:
@@ -180,7 +184,9 @@ def remove(fleet: FleetRecord) -> None:
     """End and remove a fleet, whatever state it is in; to be called under the lock."""
     cgroups.end(fleet)
     network.remove(fleet)
-    subprocess.run(["rm", "-rf", "--one-file-system", str(fleet.directory)], check=True)
+    # The record goes last: what is interrupted here is found again.
+    for path in (fleet.directory / "hosts", fleet.directory):
+        subprocess.run(["rm", "-rf", "--one-file-system", str(path)], check=True)
 
 
 def remove_leftovers(say: Callable[[str], None]) -> None:
