@@ -1,0 +1,149 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``restore``: bring a database back, after showing what that means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+from ..errors import ConfigError, RestoreError
+from . import text
+from ._typer import typer
+from .options import ArtifactOption, DryRunOption, JsonOption, session_of, usage_error
+from .output import console_on, say, show_facts
+from .progress import show_progress
+from .session import Session
+
+
+def restore(
+    context: typer.Context,
+    instance: Annotated[
+        str, typer.Argument(metavar="INSTANCE", help="The instance to restore into (its database_id).")
+    ],
+    database: Annotated[str, typer.Argument(metavar="DATABASE", help="The database, as it was called when backed up.")],
+    artifact: ArtifactOption = None,
+    before: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="TIME", help="The newest artifact before this time: 2026-01-09T02:00, local unless zoned."
+        ),
+    ] = None,
+    target: Annotated[
+        Optional[str], typer.Option(metavar="NAME", help="Restore under this name; the original is left alone.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the target if it exists.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Restore a database from one of its artifacts.
+
+    From the newest one, unless --artifact or --before says otherwise.
+    On a terminal the plan is shown first, and the restore begins after a yes.
+    """
+    if artifact is not None and before is not None:
+        raise usage_error("--artifact and --before cannot be given together.")
+    moment = parse_moment(before) if before is not None else None
+    session = session_of(context)
+    if not (yes or dry_run or session.interactive):
+        raise usage_error("There is no terminal to confirm the restore on: give --yes (or --dry-run to see the plan).")
+    engine = session.engine()
+    # Relative to where the command was called, which is not where the engine may look.
+    chosen = artifact.absolute() if artifact is not None else None
+    if dry_run or not yes:
+        plan = engine.restore(
+            database_id=instance,
+            database=database,
+            artifact=chosen,
+            before=moment,
+            target=target,
+            overwrite=overwrite,
+            dry_run=True,
+        ).to_dict()
+        if dry_run:
+            _report(session, plan, as_json)
+            return 0
+        show_plan(session, plan)
+        if not _agreed():
+            raise RestoreError("Not restored: nothing was changed.")
+        # What was agreed to, even if a newer artifact has appeared since.
+        chosen, moment = Path(plan["artifact"]), None
+    with show_progress(session.err if as_json else session.out) as progress:
+        report = engine.restore(
+            database_id=instance,
+            database=database,
+            artifact=chosen,
+            before=moment,
+            target=target,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    _report(session, report.to_dict(), as_json)
+    return 0
+
+
+def _agreed() -> bool:
+    """Ask on standard error; the end of the input is a no."""
+    try:
+        return typer.confirm("Restore?", default=False, err=True)
+    except typer.Abort:
+        return False
+
+
+def parse_moment(value: str) -> datetime:
+    """Read a moment in ISO 8601; without a zone it is local time, a bare date is its midnight.
+
+    Raises:
+        ConfigError: The text is no such moment.
+    """
+    try:
+        return datetime.fromisoformat(value.strip()).astimezone()
+    except (ValueError, OverflowError):
+        raise ConfigError(
+            f"{text.plain(value)!r} is not a time.",
+            "Write for example 2026-01-09, 2026-01-09T02:00 or 2026-01-09T02:00Z.",
+        ) from None
+
+
+def show_plan(session: Session, plan: Mapping[str, Any]) -> None:
+    """Show on standard error what a restore would do."""
+    console = console_on(session.err)
+    show_facts(console, plan_facts(plan, session.now))
+    for warning in plan["warnings"]:
+        say(console, f"Warning: {warning}", "yellow")
+
+
+def plan_facts(report: Mapping[str, Any], now: datetime) -> list[tuple[str, object]]:
+    """Return what a restore does or did, as labels and values."""
+    planned = report["outcome"] == "planned"
+    into = f"{report['database_id']}/{report['target']}"
+    if report["overwritten"]:
+        into += " (exists, and would be replaced)" if planned else " (replaced what was there)"
+    facts: list[tuple[str, object]] = [
+        ("Database", f"{report['database_id']}/{report['database']}"),
+        ("Artifact", report["artifact"]),
+        ("Backed up", text.when(report["created_at"], now)),
+        ("Into", into),
+    ]
+    if report["safety_backup"]:
+        facts.append(("Former state", report["safety_backup"]))
+    return facts
+
+
+def _report(session: Session, report: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        session.write_json(report)
+        return
+    facts = plan_facts(report, session.now)
+    facts.append(("Outcome", report["outcome"]))
+    if report["outcome"] != "planned":
+        facts.append(("Took", text.duration(report["duration"])))
+    show_facts(session.console, facts)
+    for difference in report["differences"]:
+        say(session.console, f"Difference: {difference}", "yellow")
+    for warning in report["warnings"]:
+        say(session.console, f"Warning: {warning}", "yellow")
