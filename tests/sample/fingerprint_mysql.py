@@ -127,12 +127,12 @@ def _exact(column: Row) -> str:
 
 def _checksum(table: str, columns: list[Row], history: bool) -> str:
     """A statement that counts the rows and sums their hashes, which no order can change."""
-    hashes = ", ".join(f"IFNULL(MD5(CAST({_exact(column)} AS BINARY)), '-')" for column in columns)
+    hashes = ", ".join(f"IFNULL(SHA2(CAST({_exact(column)} AS BINARY), 256), '-')" for column in columns)
     source = name(table) + (" FOR SYSTEM_TIME ALL" if history else "")
     part = "SUM(CAST(CONV(SUBSTR(h, {}, 16), 16, 10) AS DECIMAL(20)))"
     return (
         f"SELECT COUNT(*) AS `rows`, CONCAT_WS(':', {part.format(1)}, {part.format(17)}) AS `checksum` "
-        f"FROM (SELECT MD5(CONCAT_WS(',', {hashes})) AS h FROM {source}) AS hashed"
+        f"FROM (SELECT SHA2(CONCAT_WS(',', {hashes}), 256) AS h FROM {source}) AS hashed"
     )
 
 
@@ -141,6 +141,7 @@ def _contents(server: Server, tables: list[Row], columns: list[Row]) -> dict[str
     for table in tables:
         title = table["TABLE_NAME"]
         own = [column for column in columns if column["TABLE_NAME"] == title]
+        own.sort(key=lambda column: int(column["ORDINAL_POSITION"]))
         history = table["TABLE_TYPE"] == "SYSTEM VERSIONED"
         if history and not any(column["GENERATION_EXPRESSION"] == "ROW START" for column in own):
             # Without a period of its own a versioned table has two columns that no catalogue lists.
@@ -168,7 +169,9 @@ def _definitions(server: Server, kinds: list[tuple[str, str]]) -> dict[str, Row]
         row = neutral(rows[0], server.database)
         for key, value in row.items():
             if key == "Create Table":
-                row[key] = re.sub(r"( ENGINE=\S+) AUTO_INCREMENT=\d+", r"\1", value)
+                value = re.sub(r"( ENGINE=\S+) AUTO_INCREMENT=\d+", r"\1", value)
+                # MySQL spells the character set out or not, by whether the collation was; the collation implies it.
+                row[key] = re.sub(r" CHARACTER SET \w+ COLLATE ", " COLLATE ", value)
         found[f"{kind} {name(title)}"] = row
     return found
 
