@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-from . import bases, cgroups, doctor, hosts, network, ssh
+from . import bases, cgroups, doctor, hosts, kernel, network, ssh
 from .errors import FleetError
 from .processes import Processes, start_time, stopping_by_signal, undisturbed
 from .state import FleetRecord, HostRecord, all_fleets, load, locked, state_dir, valid_name
@@ -116,6 +116,7 @@ class Fleet:
         fleet.save()
         try:
             network.create(fleet)
+            kernel.raise_settings()
         except BaseException:
             remove(fleet)
             raise
@@ -184,6 +185,8 @@ def remove(fleet: FleetRecord) -> None:
     """End and remove a fleet, whatever state it is in; to be called under the lock."""
     cgroups.end(fleet)
     network.remove(fleet)
+    if not network.any_bridge():
+        kernel.restore_settings()
     # The record goes last: what is interrupted here is found again.
     for path in (fleet.directory / "hosts", fleet.directory):
         subprocess.run(["rm", "-rf", "--one-file-system", str(path)], check=True)

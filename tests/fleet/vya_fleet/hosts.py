@@ -136,8 +136,10 @@ def wait(fleet: FleetRecord, host: HostRecord, processes: Processes, say: Callab
 
 def _listening(address: str) -> bool:
     try:
-        with socket.create_connection((address, 22), timeout=1):
-            return True
+        with socket.create_connection((address, 22), timeout=1) as connection:
+            greeting = connection.recv(64)
+            connection.sendall(b"SSH-2.0-fleet\r\n")  # sshd logs an error for visitors who do not say it
+            return greeting.startswith(b"SSH-")
     except OSError:
         return False
 

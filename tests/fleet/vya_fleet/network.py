@@ -7,16 +7,12 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Iterable
-from pathlib import Path
 
 from .errors import FleetError
 from .processes import must, quiet
-from .state import BRIDGE_NAME, RUNTIME_DIR, FleetRecord, all_fleets
+from .state import BRIDGE_NAME, FleetRecord, all_fleets
 
 POOLS = ("10.201.0.0/16", "172.29.0.0/16", "192.168.0.0/16")
-_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
-# What it was before the first fleet. Only the last bridge of any state directory restores it.
-_FORWARD_BEFORE = RUNTIME_DIR / "ip_forward"
 
 
 def choose_subnet(taken: Iterable[str]) -> str:
@@ -94,10 +90,6 @@ def create(fleet: FleetRecord) -> None:
         for match in (f'iifname "{fleet.bridge}"', f'oifname "{fleet.bridge}" ct state established,related'):
             rules += f'insert rule {chain} {match} accept comment "{fleet.table}"\n'
     must("nft", "-f", "-", text=rules)
-    before = _FORWARD.read_text(encoding="ascii").strip()
-    if before != "1":
-        _FORWARD_BEFORE.write_text(before, encoding="ascii")
-        _FORWARD.write_text("1", encoding="ascii")
 
 
 def remove(fleet: FleetRecord) -> None:
@@ -106,10 +98,12 @@ def remove(fleet: FleetRecord) -> None:
     quiet("nft", "delete", "table", "ip", fleet.table)
     for chain, handle in commented_rules(must("nft", "-j", "-a", "list", "ruleset"), fleet.table):
         quiet("nft", "delete", "rule", *chain.split(), "handle", handle)
-    bridges = [link["ifname"] for link in json.loads(must("ip", "-json", "link", "show", "type", "bridge") or "[]")]
-    if _FORWARD_BEFORE.exists() and not any(BRIDGE_NAME.fullmatch(name) for name in bridges):
-        _FORWARD.write_text(_FORWARD_BEFORE.read_text(encoding="ascii"), encoding="ascii")
-        _FORWARD_BEFORE.unlink()
+
+
+def any_bridge() -> bool:
+    """Whether any fleet of this machine has a network, whichever state directory it belongs to."""
+    links = json.loads(must("ip", "-json", "link", "show", "type", "bridge") or "[]")
+    return any(BRIDGE_NAME.fullmatch(link["ifname"]) for link in links if link)
 
 
 def dropping_chains(listing: str) -> list[str]:

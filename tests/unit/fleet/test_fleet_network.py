@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
-from vya_fleet import network
+from vya_fleet import kernel, network
 from vya_fleet.errors import FleetError
 from vya_fleet.state import BRIDGE_NAME, FleetRecord
 
@@ -62,6 +63,20 @@ def test_rules_are_found_again_by_their_comment() -> None:
     rule = {"family": "ip", "table": "filter", "chain": "FORWARD", "handle": 7}
     listing = json.dumps({"nftables": [{"rule": {**rule, "comment": "mine"}}, {"rule": {**rule, "handle": 8}}]})
     assert network.commented_rules(listing, "mine") == [("ip filter FORWARD", "7")]
+
+
+def test_settings_are_raised_and_put_back(tmp_path: Path) -> None:
+    low, high = tmp_path / "low", tmp_path / "high"
+    low.write_text("0\n", encoding="ascii")
+    high.write_text("4096\n", encoding="ascii")
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    for _ in range(2):  # the second fleet must not note the raised value as the original
+        kernel.raise_settings({low: 1, high: 1024}, saved)
+    assert (low.read_text(encoding="ascii"), high.read_text(encoding="ascii")) == ("1", "4096\n")
+    kernel.restore_settings({low: 1, high: 1024}, saved)
+    assert low.read_text(encoding="ascii") == "0"
+    assert not list(saved.iterdir())
 
 
 def test_interface_names_fit_and_differ_between_state_directories() -> None:
