@@ -116,8 +116,8 @@ def _service(config: Config, policy: Policy, executable: Path, config_path: Path
         credentials_file=_plain(config.credentials_file),
         # A missing directory is better explained by the engine than by a service that cannot be set up.
         writable=" ".join(_quoted(path, prefix="-") for path in writable),
-        protect_home="read-only" if _any_below(used, "/home", "/root", "/run/user") else "yes",
-        private_tmp="no" if _any_below(used, "/tmp", "/var/tmp") else "yes",
+        protect_home="read-only" if _any_below(used, "home", "root", "run/user") else "yes",
+        private_tmp="no" if _any_below(used, "tmp", "var/tmp") else "yes",
     )
 
 
@@ -149,7 +149,8 @@ def _yes_no(value: bool) -> str:
 
 
 def _any_below(paths: Iterable[Path], *directories: str) -> bool:
-    return any(path.is_relative_to(directory) for path in paths for directory in directories)
+    """Whether any path is in one of the directories, which are named from the root on."""
+    return any(path.is_relative_to(Path("/", directory)) for path in paths for directory in directories)
 
 
 def _plain(path: Path) -> str:

@@ -22,7 +22,7 @@ _PATTERNS = tuple(
         rf"(?P<before>\bidentified\s+(?:(?:with|via)\s+\S+\s+)?(?:by|as|using)\s+(?:password\s*\(?\s*)?){_QUOTED}",
         # PASSWORD 'x' of PostgreSQL, PASSWORD('x'), password="x", "password": "x"
         rf"(?P<before>(?:password|passwd|pwd|passphrase)[\"']?\s*[(=:]?\s*){_QUOTED}",
-        # password=x, PGPASSWORD=x, MYSQL_PWD=x, --password=x, password: x; but MySQL's "using password: YES" says no more
+        # password=x, PGPASSWORD=x, MYSQL_PWD=x, password: x; but "(using password: YES)" of MySQL is worth reading
         r"(?P<before>(?:password|passwd|pwd|passphrase)\s*[=:]\s*)(?!(?:yes|no)\b)[^\s,;&'\")\]}]+",
         # postgresql://user:x@host
         r"(?P<before>\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/]+(?=@)",

@@ -1,0 +1,240 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Metrics for Prometheus, by way of node_exporter's textfile collector.
+
+They are a pure function of the catalog and the storage: counters are counted from the records each time, so they
+survive restarts and upgrades, and two processes never disagree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ..config import Config
+from ..core.backup import ALL_DATABASES
+from ..core.catalog import FAILED, OPEN, SUCCESS, VANISHED, Catalog, RunRecord
+from ..core.storage import Storage, StoredArtifact
+from ..errors import StorageError
+from ..utils.files import write_atomically
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Metric
+
+    from ..core.events import Batch
+
+PREFIX = "vya_backupdb_"
+FILE_NAME = "vya_backupdb.prom"
+# Seconds, from a small database to the longest night.
+DURATION_BUCKETS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 43200)
+_DATABASE = ("database_id", "database")
+
+
+def collect(config: Config, catalog: Catalog, artifacts: Sequence[StoredArtifact]) -> CollectorRegistry:
+    """Return all metrics of this host.
+
+    Args:
+        config: What is configured; gauges speak of its instances only.
+        catalog: The records of all runs.
+        artifacts: The artifacts that exist.
+
+    Raises:
+        StorageError: The catalog cannot be read.
+    """
+    from prometheus_client import CollectorRegistry
+
+    registry = CollectorRegistry()
+    registry.register(_CatalogCollector(config, catalog.runs(), artifacts))
+    return registry
+
+
+class MetricsObserver:
+    """Writes the metrics where node_exporter reads them, at the end of each command."""
+
+    def __init__(self, config: Config, catalog: Catalog) -> None:
+        """Take what the metrics are made of.
+
+        Args:
+            config: The host's configuration.
+            catalog: The records of all runs.
+        """
+        self._config = config
+        self._catalog = catalog
+
+    def run_finished(self, record: RunRecord) -> None:
+        """Do nothing: the file is written once for all runs of a command."""
+
+    def batch_finished(self, batch: Batch) -> None:
+        """Write the metrics file as a whole.
+
+        Raises:
+            StorageError: The catalog cannot be read, or the file not be written.
+        """
+        directory = self._config.metrics.textfile_directory
+        if directory is None:
+            return
+        from prometheus_client import generate_latest
+
+        artifacts = Storage(self._config.storage.root, self._config.hostname).artifacts()
+        text = generate_latest(collect(self._config, self._catalog, artifacts))
+        try:
+            write_atomically(directory / FILE_NAME, text, 0o644)
+        except OSError as exc:
+            raise StorageError(
+                f"The metrics cannot be written to {directory}: {exc.strerror}.",
+                "Apply the role vya.backupdb.metrics, which makes that directory writable for the user vya-backupdb.",
+            ) from None
+
+
+class _CatalogCollector:
+    """Turns records and artifacts into metrics, anew for each collection."""
+
+    def __init__(self, config: Config, records: Iterable[RunRecord], artifacts: Sequence[StoredArtifact]) -> None:
+        self._config = config
+        self._ended = sorted((r for r in records if r.outcome != OPEN), key=lambda r: r.started_at)
+        self._artifacts = artifacts
+
+    def collect(self) -> Iterator[Metric]:
+        backups = [record for record in self._ended if record.kind == "backup"]
+        restores = [record for record in self._ended if record.kind == "restore"]
+        yield self._totals("backups", "Backups that have ended, by outcome.", backups)
+        yield self._totals("restores", "Restores that have ended, by outcome.", restores)
+        yield self._errors()
+        yield from self._last_backups(backups)
+        yield from self._storage()
+        yield self._durations("backup", backups)
+        yield self._durations("restore", restores)
+        yield self._sizes("backup_size_bytes", "Stored size of the artifacts made.", backups)
+        yield self._sizes("restore_size_bytes", "Stored size of the artifacts restored.", restores)
+
+    @staticmethod
+    def _totals(name: str, text: str, records: Iterable[RunRecord]) -> Metric:
+        from prometheus_client.core import CounterMetricFamily
+
+        family = CounterMetricFamily(PREFIX + name, text, labels=(*_DATABASE, "outcome"))
+        for labels, count in sorted(Counter((r.database_id, r.database, r.outcome) for r in records).items()):
+            family.add_metric(labels, count)
+        return family
+
+    def _errors(self) -> Metric:
+        from prometheus_client.core import CounterMetricFamily
+
+        family = CounterMetricFamily(
+            f"{PREFIX}errors",
+            "Operations of any kind that failed, or vanished together with their process.",
+            labels=(*_DATABASE, "operation", "outcome"),
+        )
+        bad = (r for r in self._ended if r.outcome in (FAILED, VANISHED))
+        for labels, count in sorted(Counter((r.database_id, r.database, r.kind, r.outcome) for r in bad).items()):
+            family.add_metric(labels, count)
+        return family
+
+    def _last_backups(self, backups: Iterable[RunRecord]) -> Iterator[Metric]:
+        configured = {instance.database_id for instance in self._config.instances}
+        last: dict[tuple[str, str], RunRecord] = {}
+        for record in backups:
+            if record.database_id in configured:
+                if record.database != ALL_DATABASES:  # the instance could be reached again
+                    last.pop((record.database_id, ALL_DATABASES), None)
+                last[record.database_id, record.database] = record
+        good = {(r.database_id, r.database): r for r in backups if r.outcome == SUCCESS and r.database_id in configured}
+        yield _gauge(
+            "last_backup_status",
+            "Whether the last backup that ended succeeded (1) or not (0); database * is an instance out of reach.",
+            {key: float(record.outcome == SUCCESS) for key, record in last.items()},
+        )
+        yield _gauge(
+            "last_success_timestamp_seconds",
+            "When the last successful backup began; its data is of that time.",
+            {key: record.started_at.timestamp() for key, record in good.items()},
+        )
+        yield _gauge(
+            "last_backup_duration_seconds",
+            "How long the last successful backup took.",
+            {key: record.duration for key, record in good.items()},
+        )
+        yield _gauge(
+            "last_backup_size_bytes",
+            "Stored size of the last successful backup.",
+            {key: record.stored_bytes for key, record in good.items()},
+        )
+        yield self._configured(last)
+
+    def _configured(self, last: Iterable[tuple[str, str]]) -> Metric:
+        """Databases that have come up in a backup and that the configuration still covers."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        family = GaugeMetricFamily(
+            f"{PREFIX}configured_databases",
+            "Databases of the instance that the policies cover, as far as a backup has come across them.",
+            labels=("database_id",),
+        )
+        policies = self._config.policies
+        covered = Counter(
+            database_id
+            for database_id, database in last
+            if database != ALL_DATABASES
+            and any(p.covers_instance(database_id) and p.covers_database(database) for p in policies)
+        )
+        for instance in self._config.instances:
+            family.add_metric([instance.database_id], covered[instance.database_id])
+        return family
+
+    def _storage(self) -> Iterator[Metric]:
+        from prometheus_client.core import GaugeMetricFamily
+
+        used: Counter[tuple[str, str]] = Counter()
+        for stored in self._artifacts:
+            used[stored.manifest.database_id, stored.manifest.database] += stored.manifest.stored_bytes
+        yield _gauge("disk_usage_bytes", "Stored size of all artifacts that exist.", used)
+        root = self._config.storage.root
+        family = GaugeMetricFamily(
+            f"{PREFIX}disk_free_bytes", "Space left where artifacts are stored.", labels=("root",)
+        )
+        with contextlib.suppress(StorageError):  # without a value its absence can be seen
+            family.add_metric([str(root)], Storage(root, self._config.hostname).free_bytes())
+        yield family
+
+    @staticmethod
+    def _durations(kind: str, records: Iterable[RunRecord]) -> Metric:
+        from prometheus_client.core import HistogramMetricFamily
+
+        family = HistogramMetricFamily(
+            f"{PREFIX}{kind}_duration_seconds", f"How long each successful {kind} took.", labels=_DATABASE
+        )
+        for labels, values in _grouped((r, r.duration) for r in records if r.outcome == SUCCESS).items():
+            buckets = [(str(float(limit)), sum(value <= limit for value in values)) for limit in DURATION_BUCKETS]
+            family.add_metric(labels, [*buckets, ("+Inf", len(values))], sum_value=sum(values))
+        return family
+
+    @staticmethod
+    def _sizes(name: str, text: str, records: Iterable[RunRecord]) -> Metric:
+        from prometheus_client.core import SummaryMetricFamily
+
+        family = SummaryMetricFamily(PREFIX + name, text, labels=_DATABASE)
+        for labels, values in _grouped((r, r.stored_bytes) for r in records if r.outcome == SUCCESS).items():
+            family.add_metric(labels, count_value=len(values), sum_value=sum(values))
+        return family
+
+
+def _gauge(name: str, text: str, values: Mapping[tuple[str, str], float | None]) -> Metric:
+    """A gauge with a value for each database; a value that is not known is left out."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    family = GaugeMetricFamily(PREFIX + name, text, labels=_DATABASE)
+    for labels, value in sorted(values.items()):
+        if value is not None:
+            family.add_metric(labels, value)
+    return family
+
+
+def _grouped(values: Iterable[tuple[RunRecord, float | None]]) -> dict[tuple[str, str], list[float]]:
+    """Known values by database, databases in their order."""
+    groups: dict[tuple[str, str], list[float]] = {}
+    for record, value in values:
+        if value is not None:
+            groups.setdefault((record.database_id, record.database), []).append(value)
+    return dict(sorted(groups.items()))
