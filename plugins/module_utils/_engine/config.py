@@ -14,21 +14,30 @@ import ipaddress
 import json
 import re
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, Optional, Union
 from zoneinfo import ZoneInfo
 
 from .errors import ConfigError
-from .utils.third_party import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from .utils.third_party import require_dependencies
+from .utils.third_party import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+    require_dependencies,
+)
 
 SCHEMA_VERSION = 1
 DEFAULT_CONFIG_PATH = Path("/etc/vya-backupdb/config.yml")
 
 _DURATION = re.compile(r"^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def parse_duration(value: object) -> timedelta:
@@ -132,7 +141,7 @@ class Schedule(Section):
     for a host; ``retries`` and ``retry_delay`` say what follows a failed run.
     """
 
-    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = WEEKDAYS
+    days: tuple[Weekday, ...] = WEEKDAYS
     times: tuple[str, ...] = ()
     timezone: str = "UTC"
     interval: Optional[timedelta] = None
@@ -352,7 +361,7 @@ class Config(Section):
 
 
 # Migration N turns a document of schema version N into one of version N + 1.
-MIGRATIONS: dict[int, Any] = {}
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 
 def parse_config(document: object, source: str) -> Config:

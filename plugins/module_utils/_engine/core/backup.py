@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,14 +17,12 @@ from .. import __version__
 from ..config import Policy
 from ..db.base import Dbms, DumpPlan, Inspection
 from ..errors import BackupDbError
-from ..utils.clock import Clock
-from ..utils.processes import ProcessTable
-from .catalog import FAILED, SUCCESS, Catalog, RunRecord
-from .events import Observers
+from .catalog import FAILED, SUCCESS, RunRecord
+from .context import Context
 from .locks import database_lock
 from .manifest import SUFFIX, Manifest
 from .pipeline import ArtifactWriter, dump_segment
-from .storage import PartialFile, Storage, remove_dead_partials, storage_error
+from .storage import PartialFile, remove_dead_partials, storage_error
 
 ALL_DATABASES = "*"  # stands for a database's name where an instance could not even list them
 
@@ -83,31 +82,17 @@ class BackupResult:
 class BackupRunner:
     """Makes backups; everything it works with is handed to it."""
 
-    def __init__(
-        self,
-        storage: Storage,
-        catalog: Catalog,
-        observers: Observers,
-        processes: ProcessTable,
-        lock_directory: Path,
-        clock: Clock,
-    ) -> None:
-        self._storage = storage
-        self._catalog = catalog
-        self._observers = observers
-        self._processes = processes
-        self._lock_directory = lock_directory
-        self._clock = clock
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     async def run(
-        self, jobs: Sequence[BackupJob], *, parallel: int, trigger: str, progress: Optional[ProgressCallback] = None
+        self, jobs: Sequence[BackupJob], *, parallel: int, progress: Optional[ProgressCallback] = None
     ) -> list[tuple[BackupResult, Optional[RunRecord]]]:
         """Back up databases side by side, the largest first; the failure of one stops no other.
 
         Args:
             jobs: What to back up.
             parallel: How many at a time.
-            trigger: ``timer``, ``command`` or ``ansible``, for the record.
             progress: Told how far each is; called from several threads.
 
         Returns:
@@ -117,63 +102,59 @@ class BackupRunner:
 
         async def one(job: BackupJob) -> tuple[BackupResult, Optional[RunRecord]]:
             async with slots:
-                return await asyncio.to_thread(self.backup, job, trigger, progress)
+                return await asyncio.to_thread(self.backup, job, progress)
 
         tasks = {id(job): asyncio.create_task(one(job)) for job in sorted(jobs, key=lambda job: -job.size_bytes)}
         return [await tasks[id(job)] for job in jobs]
 
     def backup(
-        self, job: BackupJob, trigger: str, progress: Optional[ProgressCallback] = None, locked: bool = False
+        self, job: BackupJob, progress: Optional[ProgressCallback] = None, locked: bool = False
     ) -> tuple[BackupResult, Optional[RunRecord]]:
-        """Back up one database and put it on record; never raises what one database did wrong.
+        """Back up one database and put it on record; what goes wrong is in the result.
 
         Args:
             job: What to back up.
-            trigger: For the record.
             progress: Told how far it is.
             locked: The caller holds the database's lock already.
+
+        Returns:
+            The result, and the run's record where one could be made.
         """
         tell = progress or (lambda _progress: None)
+        lock = database_lock(self._context.lock_directory, job.database_id, job.database, "a backup")
         try:
-            if locked:
-                result, record = self._recorded(job, trigger, tell)
-            else:
-                with database_lock(self._lock_directory, job.database_id, job.database, "a backup"):
-                    result, record = self._recorded(job, trigger, tell)
+            with contextlib.nullcontext() if locked else lock:
+                result, record = self._recorded(job, tell)
         except BackupDbError as exc:  # the lock is held, or the catalog cannot be written
             result, record = BackupResult(job.database_id, job.database, FAILED, error=str(exc)), None
         tell(Progress(job.database_id, job.database, "done" if result.outcome == SUCCESS else "failed"))
-        if record is not None:
-            self._observers.run_finished(record)
         return result, record
 
-    def _recorded(self, job: BackupJob, trigger: str, tell: ProgressCallback) -> tuple[BackupResult, RunRecord]:
-        run = self._catalog.start(
-            "backup", job.database_id, job.database, policy=job.policy.name, trigger=trigger
-        )
+    def _recorded(self, job: BackupJob, tell: ProgressCallback) -> tuple[BackupResult, RunRecord]:
+        run = self._context.start("backup", job.database_id, job.database, job.policy.name)
         try:
             if job.dbms is None:
                 raise job.error or BackupDbError("The instance cannot be reached.")
             path, manifest = self._make_artifact(job, job.dbms, run, tell)
-        except BackupDbError as exc:
-            record = self._catalog.finish(run.run_id, FAILED, error=str(exc))
-            return BackupResult(job.database_id, job.database, FAILED, error=str(exc), run_id=run.run_id), record
-        except Exception as exc:
-            self._catalog.finish(run.run_id, FAILED, error=f"Internal error: {type(exc).__name__}.")
-            raise
-        facts = {"stored_bytes": manifest.stored_bytes, "plain_bytes": manifest.plain_bytes}
-        record = self._catalog.finish(run.run_id, SUCCESS, artifact=str(path), **facts)
+        except Exception as exc:  # whatever it is, it is this database's failure: the others go on, and it is on record
+            error = str(exc) if isinstance(exc, BackupDbError) else f"Internal error ({type(exc).__name__}): {exc}"
+            record = self._context.finish(run, error)
+            return BackupResult(job.database_id, job.database, FAILED, error=error, run_id=run.run_id), record
+        record = self._context.finish(
+            run, artifact=str(path), stored_bytes=manifest.stored_bytes, plain_bytes=manifest.plain_bytes
+        )
         result = BackupResult(
             job.database_id,
             job.database,
             SUCCESS,
             artifact=str(path),
             manifest=str(path.with_name(path.name + SUFFIX)),
+            stored_bytes=manifest.stored_bytes,
+            plain_bytes=manifest.plain_bytes,
             duration=round(manifest.duration, 3),
             proof=manifest.proof,
             run_id=run.run_id,
             warnings=manifest.warnings,
-            **facts,
         )
         return result, record
 
@@ -183,20 +164,20 @@ class BackupRunner:
         """Dump one database into a sealed artifact with its manifest, or leave nothing behind."""
         inspection = dbms.inspect(job.database)
         plan = dbms.plan_dump(job.database, inspection)
-        remove_dead_partials(self._storage.directory_of(job.database_id, job.database))
-        created_at = self._clock()
-        path = self._storage.artifact_path(job.database_id, job.database, created_at)
+        remove_dead_partials(self._context.storage.directory_of(job.database_id, job.database))
+        created_at = self._context.clock()
+        path = self._context.storage.artifact_path(job.database_id, job.database, created_at)
         while path.exists():  # two runs within one second: names carry seconds
             time.sleep(0.1)
-            created_at = self._clock()
-            path = self._storage.artifact_path(job.database_id, job.database, created_at)
+            created_at = self._context.clock()
+            path = self._context.storage.artifact_path(job.database_id, job.database, created_at)
         partial = PartialFile(path)
         try:
             writer = ArtifactWriter(partial, job.policy.compression.level)
             writer.add_text("preamble", plan.preamble)
             complaints = dump_segment(
                 writer,
-                self._processes,
+                self._context.processes,
                 plan.command,
                 plan.end_marker,
                 stall_timeout=job.policy.limits.stall_timeout,
@@ -207,15 +188,18 @@ class BackupRunner:
                 ),
             )
             writer.add_text("postamble", plan.postamble)
-            warnings = (*inspection.warnings, *(dbms.redactor.text(line) for line in complaints.splitlines() if line.strip()))
+            warnings = (
+                *inspection.warnings,
+                *(dbms.redactor.text(line) for line in complaints.splitlines() if line.strip()),
+            )
             partial.seal()
             manifest = Manifest(
                 artifact=path.name,
-                hostname=self._storage.hostname,
+                hostname=self._context.storage.hostname,
                 database_id=job.database_id,
                 database=job.database,
                 created_at=created_at,
-                finished_at=self._clock(),
+                finished_at=self._context.clock(),
                 stored_bytes=writer.stored_bytes,
                 plain_bytes=writer.plain_bytes,
                 sha256=writer.sha256,

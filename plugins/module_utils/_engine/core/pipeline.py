@@ -18,7 +18,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any, Optional
+from typing import Any, Optional, cast
 
 from ..errors import ArtifactError, DumpError, RestoreError
 from ..utils.processes import PIPE_BYTES, Child, Command, ProcessTable, describe_exit
@@ -179,7 +179,8 @@ def dump_segment(
         raise DumpError(f"{command.program} reported an error although it ended with 0: {errors}")
     if not end_marker.search(tail):
         raise DumpError(
-            f"The output of {command.program} does not end as a whole dump does.", "It was cut off; run the backup again."
+            f"The output of {command.program} does not end as a whole dump does.",
+            "It was cut off; run the backup again.",
         )
     return child.stderr
 
@@ -252,6 +253,7 @@ def read_segments(path_descriptor: int, expected_sha256: str, what: str) -> Iter
     """
     from isal import isal_zlib
 
+    damage = cast("type[Exception]", isal_zlib.error)  # its stub calls it an instance
     digest = hashlib.sha256()
     decompressor, in_member = isal_zlib.decompressobj(_GZIP_WINDOW), False
     while chunk := os.read(path_descriptor, PIPE_BYTES):
@@ -260,7 +262,7 @@ def read_segments(path_descriptor: int, expected_sha256: str, what: str) -> Iter
             in_member = True
             try:
                 plain = decompressor.decompress(chunk, _PLAIN_BYTES)
-            except isal_zlib.error:
+            except damage:
                 raise ArtifactError(f"{what} is damaged: it cannot be decompressed.", "Use another artifact.") from None
             if plain:
                 yield plain

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Optional
 
 from ..db.base import Dbms
-from ..errors import BackupDbError, RestoreError
-from ..utils.clock import Clock
+from ..errors import ArtifactError, BackupDbError, ConfigError, RestoreError
+from ..utils.clock import Clock, to_text
 from ..utils.processes import ProcessTable
 from .backup import BackupResult, Progress, ProgressCallback
 from .pipeline import load_chunks
-from .storage import StoredArtifact, find_artifact
+from .storage import Storage, StoredArtifact, find_artifact
 from .verification import plain_chunks, verify_artifact
 
 _SIDE_NAME = "{name}_{purpose}_{moment:%Y%m%d%H%M%S}"
@@ -179,7 +179,9 @@ class Restorer:
             )
         return f"The old database {plan.target!r} was brought back from its safety backup {safety.path}."
 
-    def _load(self, plan: RestorePlan, stored: StoredArtifact, database: str, tell: ProgressCallback) -> tuple[str, ...]:
+    def _load(
+        self, plan: RestorePlan, stored: StoredArtifact, database: str, tell: ProgressCallback
+    ) -> tuple[str, ...]:
         total = stored.manifest.plain_bytes
         remarks = load_chunks(
             self._processes,
@@ -194,9 +196,7 @@ class Restorer:
 
     def _compare(self, plan: RestorePlan, database: str) -> None:
         """Refuse a restored database in which an object of the manifest is missing, or one is there that it lacks."""
-        differences = inventory_differences(
-            plan.stored.manifest.inventory, plan.dbms.inspect(database).inventory
-        )
+        differences = inventory_differences(plan.stored.manifest.inventory, plan.dbms.inspect(database).inventory)
         if differences:
             raise RestoreError(
                 f"What was loaded differs from the artifact's manifest: {'; '.join(differences[:10])}"
@@ -217,6 +217,43 @@ class Restorer:
                 dbms.drop_database(database)
         except BackupDbError:
             return
+
+
+def choose_artifact(
+    storage: Storage, database_id: str, database: str, artifact: Optional[Path], before: Optional[datetime]
+) -> StoredArtifact:
+    """Return the artifact at a path, else the newest of a database, else its newest made at or before a moment.
+
+    Raises:
+        ArtifactError: There is none.
+        ConfigError: Path and moment were both given, or the artifact is of another database.
+    """
+    if artifact is not None and before is not None:
+        raise ConfigError("An artifact's path and a moment were both given.", "Give one of them.")
+    if artifact is not None:
+        stored = find_artifact(artifact)
+        origin = stored.manifest.database
+        if origin != database:
+            raise ConfigError(
+                f"The artifact {stored.path} is of the database {origin!r}, not of {database!r}.",
+                f"Name {origin!r} as the database, and {database!r} as the target if that is meant.",
+            )
+        return stored
+    found = storage.artifacts(database_id, database)
+    if not found:
+        raise ArtifactError(
+            f"There is no artifact of {database_id}/{database} below {storage.root / storage.hostname}.",
+            "List what exists: vya-backupdb list.",
+        )
+    if before is None:
+        return found[0]
+    fitting = [stored for stored in found if stored.manifest.created_at <= before]
+    if not fitting:
+        raise ArtifactError(
+            f"No artifact of {database_id}/{database} is from {to_text(before)} or earlier;"
+            f" the oldest is from {to_text(found[-1].manifest.created_at)}."
+        )
+    return fitting[0]
 
 
 def inventory_differences(expected: Mapping[str, list[str]], found: Mapping[str, list[str]]) -> list[str]:

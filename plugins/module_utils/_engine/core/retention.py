@@ -14,10 +14,17 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from ..config import Retention
+from ..errors import BackupDbError
+from ..reports import RetentionReport
+from ..utils.clock import to_text
 from ..utils.files import fsync_directory
+from .catalog import SUCCESS
+from .context import Context
+from .locks import database_lock
 from .storage import StoredArtifact, storage_error
 
 
@@ -79,6 +86,61 @@ def remove_artifact(stored: StoredArtifact) -> None:
             stored.path.parent.rmdir()
     except OSError as exc:
         raise storage_error(exc, stored.path) from None
+
+
+def prune_database(context: Context, database_id: str, database: str, dry_run: bool) -> RetentionReport:
+    """Apply its retention to one database.
+
+    Nothing is removed while the newest backup run of the database is a failed one: what is there may be all there is.
+
+    Args:
+        context: What to work with.
+        database_id: The instance.
+        database: The database.
+        dry_run: Only say what would be removed.
+
+    Raises:
+        LockedError: Another run is at work on the database.
+        StorageError: An artifact could not be removed.
+    """
+    retention = context.config.policy_of(database_id, database).retention
+    decisions = plan_retention(context.storage.artifacts(database_id, database), retention)
+    spent = [decision for decision in decisions if not decision.keep]
+    last = context.catalog.runs("backup", database_id, database, limit=1)
+    if spent and last and last[0].outcome not in (SUCCESS, "running"):
+        reason = f"The newest backup run {last[0].outcome}; nothing is removed until one succeeds."
+        held = {"database_id": database_id, "database": database, "reason": reason}
+        return RetentionReport(False, tuple(map(_described, decisions)), (), (held,))
+    if spent and not dry_run:
+        with database_lock(context.lock_directory, database_id, database, "retention"):
+            for decision in spent:
+                _remove_and_record(context, decision.stored)
+    kept = tuple(_described(decision) for decision in decisions if decision.keep)
+    return RetentionReport(bool(spent), kept, tuple(map(_described, spent)), ())
+
+
+def _remove_and_record(context: Context, stored: StoredArtifact) -> None:
+    manifest = stored.manifest
+    run = context.start("retention", manifest.database_id, manifest.database)
+    error: BackupDbError | None = None
+    try:
+        remove_artifact(stored)
+    except BackupDbError as exc:
+        error = exc
+    context.finish(run, str(error) if error else None, artifact=str(stored.path), stored_bytes=manifest.stored_bytes)
+    if error:
+        raise error
+
+
+def _described(decision: Decision) -> dict[str, Any]:
+    manifest = decision.stored.manifest
+    return {
+        "database_id": manifest.database_id,
+        "database": manifest.database,
+        "artifact": str(decision.stored.path),
+        "created_at": to_text(manifest.created_at),
+        "reasons": list(decision.reasons),
+    }
 
 
 def _day(moment: datetime, zone: tzinfo) -> str:

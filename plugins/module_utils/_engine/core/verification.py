@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..db.factory import END_MARKERS
-from ..errors import ArtifactError
+from ..errors import ArtifactError, BackupDbError
+from .backup import Progress, ProgressCallback
+from .catalog import FAILED, SUCCESS
+from .context import Context
 from .pipeline import read_segments
-from .storage import StoredArtifact
+from .storage import StoredArtifact, storage_error
 
 _TAIL_BYTES = 4096
 
@@ -60,7 +63,9 @@ def plain_chunks(stored: StoredArtifact) -> Iterator[bytes]:
         if position != manifest.plain_bytes or marker is None or not marker.search(tail):
             raise ArtifactError(f"{what} is not whole: the end of the dump is missing.", "Use another artifact.")
     except OSError as exc:
-        raise ArtifactError(f"{what} cannot be read: {exc.strerror}.", "See to the disk; use another artifact.") from None
+        raise ArtifactError(
+            f"{what} cannot be read: {exc.strerror}.", "See to the disk; use another artifact."
+        ) from None
     finally:
         os.close(descriptor)
 
@@ -80,3 +85,31 @@ def verify_artifact(stored: StoredArtifact, progress: Optional[Callable[[int], N
         done += len(chunk)
         if progress:
             progress(done)
+
+
+def verify_and_record(
+    context: Context, stored: StoredArtifact, progress: Optional[ProgressCallback] = None
+) -> VerificationResult:
+    """Verify an artifact, mark it as ``verified`` when it is whole, and put that on record either way.
+
+    Raises:
+        StorageError: The catalog cannot be written.
+    """
+    manifest = stored.manifest
+    names = (manifest.database_id, manifest.database)
+    tell = progress or (lambda _progress: None)
+    run = context.start("verification", *names)
+    error: Optional[str] = None
+    try:
+        verify_artifact(stored, lambda done: tell(Progress(*names, "verifying", done, manifest.plain_bytes)))
+        manifest = manifest.with_proof("verified", context.clock())
+        manifest.write(stored.path.parent)
+    except BackupDbError as exc:
+        error = str(exc)
+    except OSError as exc:
+        error = str(storage_error(exc, stored.manifest_path))
+    context.finish(run, error, artifact=str(stored.path), stored_bytes=manifest.stored_bytes)
+    tell(Progress(*names, "failed" if error else "done"))
+    return VerificationResult(
+        str(stored.path), *names, FAILED if error else SUCCESS, None if error else manifest.proof, error
+    )

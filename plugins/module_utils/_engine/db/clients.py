@@ -75,12 +75,8 @@ def postgresql_client(name: str, server_major: int, processes: ProcessTable) -> 
     Raises:
         ClientError: There is none; the message names the package.
     """
-    candidates = {
-        str(path)
-        for pattern in _POSTGRESQL_DIRECTORIES
-        for path in Path("/").glob(f"{pattern[1:]}/{name}")
-    }
-    # Debian's /usr/bin wrappers pick a version by the cluster, not by the server we talk to: only where nothing else is.
+    candidates = {str(path) for pattern in _POSTGRESQL_DIRECTORIES for path in Path("/").glob(f"{pattern[1:]}/{name}")}
+    # Debian's wrapper in /usr/bin goes by its cluster, not by the server we talk to: only where nothing else is.
     plain = shutil.which(name, path=_SEARCH_PATH)
     if not candidates and plain:
         candidates = {plain}

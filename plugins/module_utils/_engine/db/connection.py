@@ -28,7 +28,7 @@ def mysql_engine(instance: Instance, credential: Credential) -> Engine:
 
     arguments: dict[str, Any] = {
         "user": credential.username,
-        "password": credential.password,
+        "password": credential.password.encode("utf-8"),  # as text PyMySQL would take it for Latin-1
         "connect_timeout": CONNECT_SECONDS,
         "read_timeout": STATEMENT_SECONDS,
         "charset": "utf8mb4",
@@ -94,7 +94,9 @@ def postgresql_tls(instance: Instance) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def connect(engine: Engine, instance: Instance, redactor: Redactor, database: Optional[str] = None) -> Iterator[Connection]:
+def connect(
+    engine: Engine, instance: Instance, redactor: Redactor, database: Optional[str] = None
+) -> Iterator[Connection]:
     """Yield a connection; whatever the driver raises becomes a ServerError in words.
 
     Raises:
@@ -113,14 +115,20 @@ def connect(engine: Engine, instance: Instance, redactor: Redactor, database: Op
 
 def _server_error(exc: Exception, instance: Instance, redactor: Redactor, database: Optional[str]) -> ServerError:
     original = getattr(exc, "orig", None) or exc
-    arguments = getattr(original, "args", ())
+    arguments: tuple[Any, ...] = getattr(original, "args", ())
     text = str(arguments[1] if len(arguments) > 1 else original)
     text = redactor.text(" ".join(text.split()))
     code = str(getattr(original, "sqlstate", None) or (arguments[0] if arguments else ""))
     where = f"{instance.database_id}/{database}" if database else instance.database_id
-    place = f"{instance.host}:{instance.port or 'default port'}" if instance.host else str(instance.socket or "its socket")
+    place = (
+        f"{instance.host}:{instance.port or 'default port'}" if instance.host else str(instance.socket or "its socket")
+    )
     lowered = text.lower()
-    if code in {"1045", "1698", "28P01", "28000"} or "authentication failed" in lowered or "access denied for user" in lowered:
+    if (
+        code in {"1045", "1698", "28P01", "28000"}
+        or "authentication failed" in lowered
+        or "access denied for user" in lowered
+    ):
         return ServerError(
             f"The server {where} refuses the account: {text}.",
             f"Set the right username and password for {instance.credentials_id!r} (module backup_credentials).",

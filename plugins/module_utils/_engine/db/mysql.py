@@ -59,7 +59,7 @@ class MySql(Dbms):
     def _server(self) -> Server:
         version = str(self._rows("SELECT VERSION()")[0][0])
         flavour = "mariadb" if "mariadb" in version.lower() else "mysql"
-        return Server(flavour, version.split("-")[0], version_number(version))
+        return Server(flavour, version.split("-", maxsplit=1)[0], version_number(version))
 
     def server(self) -> Server:
         """Connect and say what server this is."""
@@ -97,9 +97,7 @@ class MySql(Dbms):
         warnings = []
         loose = sorted(str(name) for name, engine, _ in engines if engine and engine not in TRANSACTIONAL_ENGINES)
         if loose:
-            warnings.append(
-                f"Tables without transactions may hold rows of different moments: {', '.join(loose)}."
-            )
+            warnings.append(f"Tables without transactions may hold rows of different moments: {', '.join(loose)}.")
         versioned = sorted(str(name) for name, _, kind in engines if kind == "SYSTEM VERSIONED")
         if versioned and not self._dumps_history:
             warnings.append(
@@ -116,7 +114,7 @@ class MySql(Dbms):
         if self._server.flavour == "mysql" and self._server.number >= (8, 0, 16):
             columns["encryption"] = "DEFAULT_ENCRYPTION"
         row = self._rows(
-            f"SELECT {', '.join(columns.values())} FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s",  # noqa: S608
+            f"SELECT {', '.join(columns.values())} FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s",
             (database,),
         )[0]
         settings = {key: str(value) for key, value in zip(columns, row, strict=True) if value not in (None, "")}
@@ -236,7 +234,12 @@ class MySql(Dbms):
         found = [Check("server", "ok", server.description)]
         if server.flavour != self.instance.dbms:
             found.append(
-                Check("dbms", "warning", f"configured as {self.instance.dbms}, but it is {server.description}", "Set dbms.")
+                Check(
+                    "dbms",
+                    "warning",
+                    f"configured as {self.instance.dbms}, but it is {server.description}",
+                    "Set dbms.",
+                )
             )
         try:
             client = mysql_client(server.flavour, "mariadb-dump", "mysqldump", self.processes)

@@ -71,10 +71,14 @@ def grant_statements(query: Query, database: str) -> list[str]:
     for user, host, routine, kind, granted in query(_ROUTINE, (database,)):
         names = {name.strip().upper() for name in _decoded(granted).split(",") if name.strip()}
         for privilege in names - {"GRANT"} or {"USAGE"}:
-            add((_decoded(user), _decoded(host)), quote_name(_decoded(routine)), f"{_decoded(kind)} ", privilege, "GRANT" in names)
-    statements = [
-        _statement(database, *key, sorted(privileges[key]), key in grantable) for key in sorted(privileges)
-    ]
+            add(
+                (_decoded(user), _decoded(host)),
+                quote_name(_decoded(routine)),
+                f"{_decoded(kind)} ",
+                privilege,
+                "GRANT" in names,
+            )
+    statements = [_statement(database, *key, sorted(privileges[key]), key in grantable) for key in sorted(privileges)]
     if not statements:
         return []
     return [
@@ -100,10 +104,14 @@ def _statement(
             f"IF(DATABASE() = {quote_text(database)}, {quote_text(quote_name(pattern))},"
             f" CONCAT('`', REPLACE({escaped}, '`', '``'), '`'))"
         )
+    # MariaDB 10 knows grants on packages in Oracle's mode only.
+    mode, back = (
+        ("SET @@SESSION.sql_mode = 'ORACLE';\n", "SET @@SESSION.sql_mode = '';\n") if "PACKAGE" in kind else ("", "")
+    )
     return (
         f"SET @vya_grant = (SELECT IF(COUNT(*) > 0, CONCAT({quote_text(before)}, {name}, {quote_text(after)}), 'DO 0')"
         f" FROM mysql.user WHERE User = {quote_text(user)} AND Host = {quote_text(host)});\n"
-        "PREPARE vya_statement FROM @vya_grant; EXECUTE vya_statement; DEALLOCATE PREPARE vya_statement;\n"
+        f"{mode}PREPARE vya_statement FROM @vya_grant; EXECUTE vya_statement; DEALLOCATE PREPARE vya_statement;\n{back}"
     )
 
 

@@ -22,19 +22,24 @@ LOCK_WAIT_SECONDS = 300
 
 END_MARKER = re.compile(rb"\n-- PostgreSQL database dump complete\n--\s*(?:\\unrestrict [A-Za-z0-9]+\s*)?\Z")
 
-_SETTINGS = "SELECT to_jsonb(d) || jsonb_build_object('owner', pg_get_userbyid(d.datdba), 'comment'," \
-    " shobj_description(d.oid, 'pg_database'), 'encoding', pg_encoding_to_char(d.encoding), 'acl', (SELECT" \
-    " jsonb_agg(jsonb_build_array(CASE a.grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(a.grantee) END," \
-    " a.privilege_type, a.is_grantable)) FROM aclexplode(d.datacl) a), 'configuration', (SELECT" \
-    " jsonb_agg(jsonb_build_array(CASE s.setrole WHEN 0 THEN NULL ELSE pg_get_userbyid(s.setrole) END," \
-    " s.setconfig)) FROM pg_db_role_setting s WHERE s.setdatabase = d.oid))" \
+_SETTINGS = (
+    "SELECT to_jsonb(d) || jsonb_build_object('owner', pg_get_userbyid(d.datdba), 'comment',"
+    " shobj_description(d.oid, 'pg_database'), 'encoding', pg_encoding_to_char(d.encoding), 'acl', (SELECT"
+    " jsonb_agg(jsonb_build_array(CASE a.grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(a.grantee) END,"
+    " a.privilege_type, a.is_grantable)) FROM aclexplode(d.datacl) a), 'configuration', (SELECT"
+    " jsonb_agg(jsonb_build_array(CASE s.setrole WHEN 0 THEN NULL ELSE pg_get_userbyid(s.setrole) END,"
+    " s.setconfig)) FROM pg_db_role_setting s WHERE s.setdatabase = d.oid))"
     " FROM pg_database d WHERE d.datname = %s"
+)
 
 _NOT_SYSTEM = (
     "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%%'"
     " AND n.nspname NOT LIKE 'pg\\_temp%%'"
 )
-_NO_EXTENSION = "NOT EXISTS (SELECT 1 FROM pg_depend x WHERE x.classid = '{catalog}'::regclass AND x.objid = {oid} AND x.deptype = 'e')"
+_NO_EXTENSION = (
+    "NOT EXISTS (SELECT 1 FROM pg_depend x"
+    " WHERE x.classid = '{catalog}'::regclass AND x.objid = {oid} AND x.deptype = 'e')"
+)
 
 
 def _in_schema(catalog: str, prefix: str, name: str, condition: str = "true") -> str:
@@ -84,8 +89,8 @@ class PostgreSql(Dbms):
         with connect(engine, self.instance, self.redactor, database) as connection:
             return [tuple(row) for row in connection.exec_driver_sql(statement, parameters)]
 
-    def _execute(self, statement: str) -> None:
-        engine = postgresql_engine(self.instance, self.credential, MAINTENANCE_DATABASE)
+    def _execute(self, statement: str, database: str = MAINTENANCE_DATABASE) -> None:
+        engine = postgresql_engine(self.instance, self.credential, database)
         with connect(engine, self.instance, self.redactor) as connection:
             connection.exec_driver_sql(statement)
 
@@ -173,7 +178,10 @@ class PostgreSql(Dbms):
             "PGPASSFILE": "{secret}",
             "PGAPPNAME": "vya-backupdb",
             "PGCONNECT_TIMEOUT": str(CONNECT_SECONDS),
-            **{{"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}[k]: v for k, v in postgresql_tls(instance).items()},
+            **{
+                {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}[k]: v
+                for k, v in postgresql_tls(instance).items()
+            },
         }
         password = self.credential.password.replace("\\", "\\\\").replace(":", "\\:")
         return Command((program, *arguments), environment, f"*:*:*:*:{password}\n".encode())
@@ -189,7 +197,18 @@ class PostgreSql(Dbms):
         self._execute(f"CREATE DATABASE {quote_name(database)} {create_clauses(settings)}")
 
     def drop_database(self, database: str) -> None:
-        """Drop a database, ending the connections to it."""
+        """Drop a database, ending the connections to it.
+
+        Its subscriptions are let go first, without touching the publishers' replication slots, which a restored
+        database goes on using.
+        """
+        subscriptions = self._rows(
+            "SELECT s.subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = %s",
+            (database,),
+        )
+        for (name,) in subscriptions:
+            for change in ("ALTER {} DISABLE", "ALTER {} SET (slot_name = NONE)", "DROP {}"):
+                self._execute(change.format(f"SUBSCRIPTION {quote_name(name)}"), database)
         self._execute(f"DROP DATABASE {quote_name(database)} WITH (FORCE)")
 
     def rename_database(self, old: str, new: str) -> None:
@@ -197,9 +216,7 @@ class PostgreSql(Dbms):
         self._execute(f"ALTER DATABASE {quote_name(old)} WITH ALLOW_CONNECTIONS false")
         current = old
         try:
-            self._rows(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (old,)
-            )
+            self._rows("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (old,))
             self._execute(f"ALTER DATABASE {quote_name(old)} RENAME TO {quote_name(new)}")
             current = new
         finally:
@@ -227,8 +244,11 @@ class PostgreSql(Dbms):
             Check(
                 "privileges",
                 "failed" if missing else "warning",
-                f"missing: {', '.join(missing)}" if missing else "enough for a dump; subscriptions and a complete"
-                " restore need a superuser",
+                (
+                    f"missing: {', '.join(missing)}"
+                    if missing
+                    else "enough for a dump; subscriptions and a complete restore need a superuser"
+                ),
                 "As a superuser: GRANT pg_read_all_data TO the role; ALTER ROLE the role BYPASSRLS." if missing else "",
             )
         )

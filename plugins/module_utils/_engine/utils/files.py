@@ -24,7 +24,7 @@ def fsync_directory(path: Path) -> None:
 
 
 def make_directories(path: Path, mode: int = 0o750) -> list[Path]:
-    """Create a directory and its missing parents, each durable in its parent, and return those created, outermost first.
+    """Create a directory and its missing parents, each durable in its parent; return those created, outermost first.
 
     Raises:
         OSError: One cannot be created.

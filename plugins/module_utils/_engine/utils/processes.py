@@ -119,7 +119,9 @@ class ProcessTable:
         self.cancelled = threading.Event()
 
     @contextlib.contextmanager
-    def start(self, command: Command, *, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE) -> Iterator[Child]:
+    def start(
+        self, command: Command, *, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE
+    ) -> Iterator[Child]:
         """Start a child for the length of a ``with`` block; whatever ends the block, the child has ended after it.
 
         Args:
@@ -130,12 +132,15 @@ class ProcessTable:
         with secret_descriptor(command.secret_file) as secret:
             path = f"/proc/self/fd/{secret}"
             child = Child(
-                subprocess.Popen(  # noqa: S603
+                subprocess.Popen(
                     [argument.replace("{secret}", path) for argument in command.arguments],
                     stdin=stdin,
                     stdout=stdout,
                     stderr=subprocess.PIPE,
-                    env={**_clean_environment(), **{k: v.replace("{secret}", path) for k, v in command.environment.items()}},
+                    env={
+                        **_clean_environment(),
+                        **{k: v.replace("{secret}", path) for k, v in command.environment.items()},
+                    },
                     pass_fds=(secret,),
                     start_new_session=True,
                 ),

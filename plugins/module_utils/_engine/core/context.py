@@ -1,0 +1,85 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What every operation works with, put together once by the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from ..config import Config, Instance
+from ..db.base import Dbms
+from ..utils.clock import Clock
+from ..utils.processes import ProcessTable
+from .catalog import FAILED, SUCCESS, Catalog, RunRecord
+from .events import Batch, Observers
+from .storage import Storage
+
+Connect = Callable[[Instance], Dbms]
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts that operations share.
+
+    Attributes:
+        config: The host's configuration.
+        storage: The artifacts.
+        catalog: The records.
+        observers: Who is told of ended runs.
+        processes: What starts and ends children.
+        connect: Returns the driver of an instance; raises BackupDbError where its credentials do not open.
+        clock: What tells the time.
+        trigger: ``timer``, ``command`` or ``ansible``.
+    """
+
+    config: Config
+    storage: Storage
+    catalog: Catalog
+    observers: Observers
+    processes: ProcessTable
+    connect: Connect
+    clock: Clock
+    trigger: str
+
+    @property
+    def lock_directory(self) -> Path:
+        """Where lock files are."""
+        return self.config.state_directory / "locks"
+
+    def start(self, kind: str, database_id: str, database: str, policy: Optional[str] = None) -> RunRecord:
+        """Put on record that a run begins."""
+        return self.catalog.start(kind, database_id, database, policy=policy, trigger=self.trigger)
+
+    def finish(
+        self,
+        run: RunRecord,
+        error: Optional[str] = None,
+        *,
+        artifact: Optional[str] = None,
+        stored_bytes: Optional[int] = None,
+        plain_bytes: Optional[int] = None,
+    ) -> RunRecord:
+        """Put on record how a run ended (with an error: failed) and tell the observers."""
+        record = self.catalog.finish(
+            run.run_id,
+            FAILED if error else SUCCESS,
+            error=error,
+            artifact=artifact,
+            stored_bytes=stored_bytes,
+            plain_bytes=plain_bytes,
+        )
+        self.observers.run_finished(record)
+        return record
+
+    def finish_batch(self, kind: str, policy: Optional[str], records: list[RunRecord]) -> None:
+        """Tell the observers that a whole command has ended."""
+        self.observers.batch_finished(Batch(kind, policy, self.trigger, tuple(records)))
+
+    def close_vanished(self) -> None:
+        """Put on record the runs whose processes died without a word, and tell the observers."""
+        for record in self.catalog.close_vanished():
+            self.observers.run_finished(record)

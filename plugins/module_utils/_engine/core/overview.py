@@ -1,0 +1,118 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Overviews for people and modules: what exists, whether all could be backed up, how the host stands."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any, Optional
+
+from .. import __version__
+from ..config import Instance, Policy
+from ..errors import BackupDbError
+from ..reports import CheckReport, InfoReport, StatusReport, describe_artifact
+from ..utils.clock import to_text
+from ..utils.processes import Command
+from .catalog import SUCCESS, RunRecord
+from .context import Context
+from .scheduler import UNIT_PREFIX
+
+
+def describe_instances(
+    context: Context, instances: Sequence[Instance], database_id: Optional[str], database: Optional[str]
+) -> InfoReport:
+    """Return what exists: artifacts with their proof, and the databases that have none."""
+    artifacts = context.storage.artifacts(database_id, database)
+    protected = {(s.manifest.database_id, s.manifest.database) for s in artifacts}
+    described = []
+    for instance in instances:
+        names: list[str] = []
+        entry: dict[str, Any] = {"database_id": instance.database_id, "dbms": instance.dbms}
+        try:
+            dbms = context.connect(instance)
+            names = [name for name in sorted(dbms.databases()) if database in (None, name)]
+            entry |= {"reachable": True, "server": dbms.server().description, "error": None}
+        except BackupDbError as exc:
+            entry |= {"reachable": False, "server": None, "error": str(exc)}
+        entry["databases"] = names
+        entry["databases_without_backup"] = [n for n in names if (instance.database_id, n) not in protected]
+        described.append(entry)
+    return InfoReport(tuple(described), tuple(describe_artifact(stored) for stored in artifacts))
+
+
+def check_instances(context: Context, instances: Sequence[Instance]) -> CheckReport:
+    """Examine whether this host can back up each instance: connection, version, clients, privileges."""
+    checks = []
+    for instance in instances:
+        try:
+            found = [dataclasses.asdict(check) for check in context.connect(instance).checks()]
+        except BackupDbError as exc:
+            found = [{"check": "connection", "status": "failed", "detail": exc.message, "hint": exc.hint}]
+        checks += [{"database_id": instance.database_id, **check} for check in found]
+    return CheckReport(all(check["status"] != "failed" for check in checks), tuple(checks))
+
+
+def summarize_host(context: Context) -> StatusReport:
+    """Return how the host stands, from the catalog and the storage; no server is asked."""
+    runs = context.catalog.runs("backup")
+    databases: dict[tuple[str, str], dict[str, Any]] = {}
+    for run in runs:  # newest first
+        entry = databases.setdefault(
+            (run.database_id, run.database),
+            {
+                "database_id": run.database_id,
+                "database": run.database,
+                "last_outcome": run.outcome,
+                "last_error": run.error,
+                **dict.fromkeys(("last_success", "artifact", "proof", "stored_bytes")),
+            },
+        )
+        if run.outcome == SUCCESS and entry["last_success"] is None:
+            entry["last_success"] = to_text(run.started_at)
+    artifacts = context.storage.artifacts()
+    for stored in artifacts:  # newest first
+        found = databases.get((stored.manifest.database_id, stored.manifest.database))
+        if found is not None and found["artifact"] is None:
+            found["artifact"] = str(stored.path)
+            found["proof"] = stored.manifest.proof
+            found["stored_bytes"] = stored.manifest.stored_bytes
+    return StatusReport(
+        hostname=context.config.hostname,
+        version=__version__,
+        policies=tuple(_policy_status(context, policy, runs) for policy in context.config.policies),
+        databases=tuple(databases[key] for key in sorted(databases)),
+        storage={
+            "root": str(context.storage.root),
+            "used_bytes": sum(stored.manifest.stored_bytes for stored in artifacts),
+            "free_bytes": context.storage.free_bytes(),
+        },
+    )
+
+
+def _policy_status(context: Context, policy: Policy, runs: Sequence[RunRecord]) -> dict[str, Any]:
+    own = [run for run in runs if run.policy == policy.name]
+    newest: dict[tuple[str, str], RunRecord] = {}
+    for run in own:  # newest first
+        newest.setdefault((run.database_id, run.database), run)
+    outcomes = {run.outcome for run in newest.values()}
+    return {
+        "name": policy.name,
+        "next_run": _next_run(context, policy.name),
+        "last_run": to_text(own[0].started_at) if own else None,
+        "last_outcome": None if not own else SUCCESS if outcomes == {SUCCESS} else (outcomes - {SUCCESS}).pop(),
+    }
+
+
+def _next_run(context: Context, policy: str) -> Optional[str]:
+    """Ask systemd when the policy's timer fires next; None where there is no such timer or no systemd."""
+    command = Command(("systemctl", "list-timers", "--output=json", f"{UNIT_PREFIX}{policy}.timer"))
+    try:
+        _code, output, _errors = context.processes.run(command, timeout=10)
+        return to_text(datetime.fromtimestamp(json.loads(output)[0]["next"] / 1_000_000, timezone.utc))
+    except (OSError, subprocess.TimeoutExpired, ValueError, LookupError, TypeError):
+        return None
