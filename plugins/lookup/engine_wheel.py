@@ -1,22 +1,10 @@
 # Copyright (c) Vya.Digital and the vya.backupdb contributors
-# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt), for example v3.0
 # SPDX-License-Identifier: GPL-2.0-or-later
+# ruff: noqa: E402 - ansible-test wants the documentation before the imports
 """The engine as a wheel, for the hosts."""
 
 from __future__ import annotations
-
-import ast
-import base64
-import hashlib
-import os
-import tempfile
-import typing as t
-import zipfile
-from pathlib import Path
-
-from ansible import constants
-from ansible.errors import AnsibleLookupError
-from ansible.plugins.lookup import LookupBase
 
 DOCUMENTATION = r"""
 ---
@@ -29,11 +17,9 @@ description:
   - Builds the wheel C(vya_backupdb) from the engine in this collection, on the controller, and returns its path.
   - The same engine always gives the same file, byte for byte. A changed engine gives another version, whose local part
     is made from the content, so that pip replaces what is installed if and only if something has changed.
-  - The file lies in Ansible's temporary directory and is removed at the end of the play run.
+  - The file lies in Ansible's temporary directory and is removed at the end of the run.
+  - The role P(vya.backupdb.runtime#role) installs it.
 options: {}
-seealso:
-  - plugin: vya.backupdb.runtime
-    plugin_type: role
 """
 
 EXAMPLES = r"""
@@ -50,6 +36,19 @@ _raw:
   type: list
   elements: path
 """
+
+import ast
+import base64
+import hashlib
+import os
+import tempfile
+import typing as t
+import zipfile
+from pathlib import Path
+
+from ansible import constants
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
 
 COLLECTION = Path(__file__).resolve().parents[2]
 PACKAGE = "vya_backupdb"

@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright (c) Vya.Digital and the vya.backupdb contributors
-# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt), for example v3.0
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ description:
   - User names and passwords are encrypted with a key that is bound to the host. A host
     that has no key yet gets one.
   - The accounts in the servers themselves are not touched.
+  - The role P(vya.backupdb.credentials#role) uses this module.
 options:
   name:
     description:
@@ -50,8 +51,6 @@ attributes:
   platform:
     support: full
 seealso:
-  - plugin: vya.backupdb.credentials
-    plugin_type: role
   - module: vya.backupdb.backup_info
     description: Tells whether the credentials open the instance.
 author:

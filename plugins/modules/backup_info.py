@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright (c) Vya.Digital and the vya.backupdb contributors
-# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt), for example v3.0
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright (c) Vya.Digital and the vya.backupdb contributors
-# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt), for example v3.0
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ description:
   - Writes a systemd service and a timer for each policy of the host's configuration that has a schedule, and removes
     those of policies that no longer have one.
   - Starts the timers and lets them start with the host, and stops those that are removed.
+  - The role P(vya.backupdb.schedule#role) uses this module.
 options:
   state:
     description:
@@ -47,8 +48,6 @@ attributes:
   platform:
     support: full
 seealso:
-  - plugin: vya.backupdb.schedule
-    plugin_type: role
   - module: vya.backupdb.db_backup
 author:
   - Yves Marinho (!UNKNOWN)

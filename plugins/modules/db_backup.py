@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright (c) Vya.Digital and the vya.backupdb contributors
-# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt), for example v3.0
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ options:
     elements: str
   prune:
     description:
-      - Whether artifacts that the retention no longer keeps are removed after every database has been backed up.
+      - Whether artifacts that the retention no longer keeps are removed afterwards, of each database whose backup
+        succeeded.
       - If not given, this is done when a policy is run, and not for databases chosen by O(database_id).
     type: bool
 extends_documentation_fragment:
