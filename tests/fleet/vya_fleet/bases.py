@@ -170,11 +170,11 @@ def remove_unused(everything: bool) -> list[str]:
     Returns:
         The names of those removed.
     """
-    used = {host.base for fleet in all_fleets() for host in fleet.hosts}
     removed = []
     for name in SUITES:
         current = recipe(name).key
         with locked(RUNTIME_DIR / f"base-{name}.lock"):
+            used = {host.base for fleet in all_fleets() for host in fleet.hosts}
             for path in sorted(bases_dir().glob(f"{name}-*")):
                 if path.name in used or (path.name == current and not everything):
                     continue

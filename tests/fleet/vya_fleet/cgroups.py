@@ -36,6 +36,10 @@ def create(fleet: FleetRecord, host: str) -> list[Path]:
     made = [root / _PARENT / fleet.key / host for root in _roots()]
     for group in made:
         group.mkdir(parents=True, exist_ok=True)
+    for level in (made[0].parents[1], made[0].parents[0]):
+        # Handed down, so that limits such as MemoryMax= hold in the hosts.
+        for controller in (level / "cgroup.controllers").read_text(encoding="ascii").split():
+            (level / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
     return [group / "cgroup.procs" for group in made]
 
 
