@@ -161,7 +161,11 @@ def read_manifest(path: Path) -> Manifest:
         values["segments"] = tuple(Segment(**segment) for segment in values["segments"])
         values["warnings"] = tuple(values.get("warnings", ()))
         manifest = Manifest(**values)
-        if manifest.proof not in PROOFS or path.name != manifest.artifact + SUFFIX or to_text(manifest.created_at) == "":
+        if (
+            manifest.proof not in PROOFS
+            or path.name != manifest.artifact + SUFFIX
+            or to_text(manifest.created_at) == ""
+        ):
             raise ValueError("contradiction")
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ArtifactError(
