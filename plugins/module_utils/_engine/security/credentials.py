@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from ..config import Config
 from ..errors import CredentialsError
 from ..utils.files import write_atomically
-from .keys import load_fernet, read_secret, secret_path
+from .keys import MACHINE_ID_FILE, load_fernet, read_secret, secret_path
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
 SCHEMA_VERSION = 1
+_SECRETS = ("username", "password")
 _SET_AGAIN = "Set it again with the role vya.backupdb.credentials or the module vya.backupdb.backup_credentials."
 
 
@@ -225,13 +226,15 @@ class CredentialStore:
             os.close(directory)
 
 
-_SECRETS = ("username", "password")
-
-
-def open_store(config: Config) -> CredentialStore:
+def open_store(config: Config, machine_id_file: Path = MACHINE_ID_FILE) -> CredentialStore:
     """Return the credentials of this host.
+
+    Args:
+        config: Names the credentials file, the key file and the host.
+        machine_id_file: Where the machine's id is.
 
     Raises:
         CredentialsError: The host key cannot be used.
     """
-    return CredentialStore(secret_path(config.credentials_file, "credentials.json"), load_fernet(config))
+    path = secret_path(config.credentials_file, "credentials.json")
+    return CredentialStore(path, load_fernet(config, machine_id_file))

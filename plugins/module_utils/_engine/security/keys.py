@@ -130,16 +130,18 @@ def read_secret(path: Path, what: str) -> bytes | None:
         return None
     except OSError as exc:
         raise _unreadable(path, what, exc) from None
-    with open(descriptor, "rb") as stream:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise CredentialsError(f"The {what} {path} is not a regular file.", "Remove it. " + _PREPARE)
         if not _passed_on_by_systemd(path):
             _check_privacy(path, what, status)
-        try:
+        with open(descriptor, "rb", closefd=False) as stream:
             return stream.read()
-        except OSError as exc:
-            raise _unreadable(path, what, exc) from None
+    except OSError as exc:
+        raise _unreadable(path, what, exc) from None
+    finally:
+        os.close(descriptor)
 
 
 def _check_privacy(path: Path, what: str, status: os.stat_result) -> None:

@@ -14,12 +14,14 @@ MASK = "********"
 # Shorter ones occur in ordinary words; masking those would deface messages and, by the holes, tell the secret.
 SHORTEST = 4
 
-_QUOTED = r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*\""""
+_QUOTED = r"""(?:'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")"""
 _PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         # IDENTIFIED BY 'x', IDENTIFIED WITH plugin AS 'x', IDENTIFIED VIA plugin USING PASSWORD('x')
         rf"(?P<before>\bidentified\s+(?:(?:with|via)\s+\S+\s+)?(?:by|as|using)\s+(?:password\s*\(?\s*)?){_QUOTED}",
+        # SET PASSWORD FOR user = 'x', SET PASSWORD FOR user = PASSWORD('x')
+        rf"(?P<before>\bset\s+password\s+for\s+\S+\s*=\s*(?:password\s*\(\s*)?){_QUOTED}",
         # PASSWORD 'x' of PostgreSQL, PASSWORD('x'), password="x", "password": "x"
         rf"(?P<before>(?:password|passwd|pwd|passphrase)[\"']?\s*[(=:]?\s*){_QUOTED}",
         # password=x, PGPASSWORD=x, MYSQL_PWD=x, password: x; but "(using password: YES)" of MySQL is worth reading
