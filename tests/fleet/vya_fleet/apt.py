@@ -133,6 +133,11 @@ def lines_for(suite: str, sources: Iterable[Source], mirror: str | None = None) 
     return lines
 
 
+def keyrings(lines: Iterable[str]) -> set[str]:
+    """The files of keys that one-line sources name."""
+    return {path for line in lines for path in re.findall(r"signed-by=([^] ]+)", line)}
+
+
 def configured_lines(suite: str) -> list[str]:
     """The sources for a suite on this machine; VYA_FLEET_MIRROR overrides the mirror."""
     return lines_for(suite, machine_sources(), os.environ.get("VYA_FLEET_MIRROR"))

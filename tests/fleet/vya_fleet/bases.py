@@ -148,6 +148,11 @@ def _customize(wanted: Recipe, root: Path, log: Path, processes: Processes) -> N
     for path in (*root.glob("etc/ssh/ssh_host_*"), root / "etc/hostname", root / "etc/resolv.conf"):
         path.unlink(missing_ok=True)
     (root / "etc/machine-id").write_text("", encoding="ascii")
+    for keyring in apt.keyrings(wanted.sources):
+        inside = root / keyring.lstrip("/")
+        if not inside.exists():
+            inside.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(keyring, inside)
     local = root / "usr/local/share/ca-certificates"
     theirs = (root / CA_BUNDLE.lstrip("/")).read_text(encoding="utf-8")
     for number, pem in enumerate(added_certificates(wanted.certificates, theirs)):

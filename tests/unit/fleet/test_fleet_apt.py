@@ -97,6 +97,7 @@ def test_a_private_mirror_keeps_its_key_and_options() -> None:
     source = "deb [signed-by=/etc/apt/keyrings/mine.gpg check-valid-until=no] http://m.test/debian bookworm main"
     (line,) = apt.lines_for("trixie", apt.parse_one_line(source))
     assert line == "deb [signed-by=/etc/apt/keyrings/mine.gpg check-valid-until=no] http://m.test/debian trixie main"
+    assert apt.keyrings([line, line]) == {"/etc/apt/keyrings/mine.gpg"}
 
 
 def test_cloud_images_list_their_mirrors_in_a_file(tmp_path: Path) -> None:
