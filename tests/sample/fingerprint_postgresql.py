@@ -168,7 +168,7 @@ CATALOGUES = {
 _OF_USER = (
     "(d.objoid >= 16384 OR d.classoid = 'pg_catalog.pg_extension'::regclass"
     " OR d.classoid = 'pg_catalog.pg_largeobject'::regclass"
-    " OR (d.classoid = 'pg_catalog.pg_namespace'::regclass AND d.objoid = 'public'::regnamespace))"
+    " OR (d.classoid = 'pg_catalog.pg_namespace'::regclass AND d.objoid = to_regnamespace('public')))"
 )
 _OBJECT = "(SELECT type || ' ' || identity FROM pg_catalog.pg_identify_object({}, {}, {}))"
 
@@ -302,7 +302,10 @@ def _contents(server: Server) -> tuple[dict[str, Any], dict[str, Any]]:
         " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
         f" WHERE n.oid IN ({_OWN_SCHEMAS}) AND (c.relkind IN ('r', 'S') OR c.relkind = 'm' AND c.relispopulated)"
     )
-    statements = []
+    schemas = sorted({schema for _, _, schema, *_ in relations}, key=lambda schema: (schema != "public", schema))
+    # Expressions in indexes and checks may call functions that find their tables only by the search path.
+    path = ", ".join(quote(schema) for schema in schemas)
+    statements = [f"SET search_path = {path}"] if path else []
     for kind, _, schema, relation, columns in relations:
         source = f"{quote(schema)}.{quote(relation)}"
         if kind == "S":
@@ -315,7 +318,7 @@ def _contents(server: Server) -> tuple[dict[str, Any], dict[str, Any]]:
             f"FROM (SELECT md5({row}) AS h FROM ONLY {source} AS t) AS hashed"
         )
     contents, positions = {}, {}
-    for (kind, identity, *_), values in zip(relations, server.ask(statements)):
+    for (kind, identity, *_), values in zip(relations, server.ask(statements)[-len(relations) :]):
         (positions if kind == "S" else contents)[identity] = values[0]
     return contents, positions
 
