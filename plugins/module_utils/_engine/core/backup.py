@@ -16,15 +16,13 @@ from typing import Any, Optional
 from .. import __version__
 from ..config import Policy
 from ..db.base import Dbms, DumpPlan, Inspection
-from ..errors import BackupDbError
+from ..errors import BackupDbError, DumpError
 from .catalog import FAILED, SUCCESS, RunRecord
 from .context import Context
 from .locks import database_lock
 from .manifest import SUFFIX, Manifest
 from .pipeline import ArtifactWriter, dump_segment
 from .storage import PartialFile, remove_dead_partials, storage_error
-
-ALL_DATABASES = "*"  # stands for a database's name where an instance could not even list them
 
 
 @dataclass(frozen=True)
@@ -162,6 +160,8 @@ class BackupRunner:
         self, job: BackupJob, dbms: Dbms, run: RunRecord, tell: ProgressCallback
     ) -> tuple[Path, Manifest]:
         """Dump one database into a sealed artifact with its manifest, or leave nothing behind."""
+        if self._context.processes.cancelled.is_set():
+            raise DumpError("The run was stopped before this database was begun.")
         inspection = dbms.inspect(job.database)
         plan = dbms.plan_dump(job.database, inspection)
         remove_dead_partials(self._context.storage.directory_of(job.database_id, job.database))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import getpass
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from ..utils.third_party import DeclarativeBase, Mapped, mapped_column
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+SCHEMA_VERSION = 1
+ALL_DATABASES = "*"  # stands for a database's name where an instance could not even list them
 OPEN, SUCCESS, FAILED, VANISHED = "running", "success", "failed", "vanished"
 
 
@@ -123,11 +126,16 @@ class Catalog:
         self.path = path
         self._clock = clock
         self._factory: Optional[Callable[[], Session]] = None
+        self._opening = threading.Lock()
 
     def _open(self) -> Callable[[], Session]:
-        if self._factory is None:
-            import sqlalchemy
-            from sqlalchemy.orm import sessionmaker
+        import sqlalchemy
+        from sqlalchemy.orm import sessionmaker
+        from sqlalchemy.schema import CreateIndex, CreateTable
+
+        with self._opening:
+            if self._factory is not None:
+                return self._factory
 
             engine = sqlalchemy.create_engine(
                 sqlalchemy.URL.create("sqlite", database=str(self.path)), connect_args={"timeout": 30}
@@ -138,9 +146,21 @@ class Catalog:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")
 
-            _Base.metadata.create_all(engine)
+            table = _Base.metadata.tables[_Run.__tablename__]
+            with engine.begin() as connection:
+                version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+                if version > SCHEMA_VERSION:
+                    raise StorageError(
+                        f"The catalog {self.path} has schema version {version}; this engine knows {SCHEMA_VERSION}.",
+                        "Upgrade the engine by applying the role vya.backupdb.runtime.",
+                    )
+                # Two processes may come here at once, so the database itself decides who creates.
+                connection.execute(CreateTable(table, if_not_exists=True))
+                for index in sorted(table.indexes, key=lambda each: str(each.name)):
+                    connection.execute(CreateIndex(index, if_not_exists=True))
+                connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
             self._factory = sessionmaker(engine)
-        return self._factory
+            return self._factory
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
@@ -220,6 +240,21 @@ class Catalog:
                 query = query.where(column == value)
         with self._session() as session:
             return [_record(row) for row in session.scalars(query)]
+
+    def latest_backups(self) -> list[RunRecord]:
+        """Return the newest backup run of each database, sorted by instance and database.
+
+        The record of an instance that could not even list its databases (``*``) is left out once a later run got
+        further.
+        """
+        newest: dict[tuple[str, str], RunRecord] = {}
+        latest: dict[str, RunRecord] = {}
+        for run in self.runs("backup"):
+            newest.setdefault((run.database_id, run.database), run)
+            latest.setdefault(run.database_id, run)
+        return [
+            newest[key] for key in sorted(newest) if key[1] != ALL_DATABASES or latest[key[0]].database == ALL_DATABASES
+        ]
 
     def close_vanished(self) -> list[RunRecord]:
         """Record as ``vanished`` every open run whose process is no more, and return them."""

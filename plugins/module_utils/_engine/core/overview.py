@@ -60,19 +60,19 @@ def check_instances(context: Context, instances: Sequence[Instance]) -> CheckRep
 def summarize_host(context: Context) -> StatusReport:
     """Return how the host stands, from the catalog and the storage; no server is asked."""
     runs = context.catalog.runs("backup")
-    databases: dict[tuple[str, str], dict[str, Any]] = {}
+    databases: dict[tuple[str, str], dict[str, Any]] = {
+        (run.database_id, run.database): {
+            "database_id": run.database_id,
+            "database": run.database,
+            "last_outcome": run.outcome,
+            "last_error": run.error,
+            **dict.fromkeys(("last_success", "artifact", "proof", "stored_bytes")),
+        }
+        for run in context.catalog.latest_backups()
+    }
     for run in runs:  # newest first
-        entry = databases.setdefault(
-            (run.database_id, run.database),
-            {
-                "database_id": run.database_id,
-                "database": run.database,
-                "last_outcome": run.outcome,
-                "last_error": run.error,
-                **dict.fromkeys(("last_success", "artifact", "proof", "stored_bytes")),
-            },
-        )
-        if run.outcome == SUCCESS and entry["last_success"] is None:
+        entry = databases.get((run.database_id, run.database))
+        if entry is not None and run.outcome == SUCCESS and entry["last_success"] is None:
             entry["last_success"] = to_text(run.started_at)
     artifacts = context.storage.artifacts()
     for stored in artifacts:  # newest first

@@ -153,9 +153,11 @@ class Restorer:
                     "Mend that first; without it a failed restore would lose the present state.",
                 )
             safety = find_artifact(Path(made.artifact))
-        try:
-            if safety is not None:
+            try:
                 dbms.drop_database(target)
+            except BackupDbError as exc:
+                raise _with_state(exc, f"The old database {target!r} was not dropped.") from None
+        try:
             dbms.create_database(target, plan.stored.manifest.settings)
             warnings = self._load(plan, plan.stored, target, tell)
             self._compare(plan, target)

@@ -10,7 +10,8 @@ from typing import Optional
 
 from ..config import Config, Instance, Policy
 from ..errors import BackupDbError, ConfigError, ServerError
-from .backup import ALL_DATABASES, BackupJob
+from .backup import BackupJob
+from .catalog import ALL_DATABASES
 from .context import Connect
 
 

@@ -80,11 +80,16 @@ class MySql(Dbms):
 
     def inspect(self, database: str) -> Inspection:
         """Return settings, objects, grants and size of a database."""
-        known = self.databases()
-        if database not in known:
+        rows = self._rows(
+            "SELECT COALESCE(SUM(t.DATA_LENGTH + t.INDEX_LENGTH), 0) FROM information_schema.SCHEMATA s"
+            " LEFT JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = s.SCHEMA_NAME"
+            " WHERE s.SCHEMA_NAME = %s GROUP BY s.SCHEMA_NAME",
+            (database,),
+        )
+        if not rows:
             raise ServerError(
                 f"There is no database {database!r} on {self.instance.database_id} (or the account may not see it).",
-                f"There are: {', '.join(sorted(known)) or 'none'}.",
+                f"There are: {', '.join(sorted(self.databases())) or 'none'}.",
             )
         inventory = {
             kind: sorted(str(row[0]) for row in self._rows(query, (database,))) for kind, query in _INVENTORY.items()
@@ -105,7 +110,7 @@ class MySql(Dbms):
             )
         settings = self._settings(database)
         settings["system_versioned_tables"] = versioned
-        return Inspection(settings, inventory, known[database], tuple(warnings))
+        return Inspection(settings, inventory, int(rows[0][0]), tuple(warnings))
 
     def _settings(self, database: str) -> dict[str, Any]:
         columns = {"character_set": "DEFAULT_CHARACTER_SET_NAME", "collation": "DEFAULT_COLLATION_NAME"}

@@ -15,8 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..config import Config
-from ..core.backup import ALL_DATABASES
-from ..core.catalog import FAILED, OPEN, SUCCESS, VANISHED, Catalog, RunRecord
+from ..core.catalog import ALL_DATABASES, FAILED, OPEN, SUCCESS, VANISHED, Catalog, RunRecord
 from ..core.storage import Storage, StoredArtifact
 from ..errors import StorageError
 from ..utils.files import write_atomically
