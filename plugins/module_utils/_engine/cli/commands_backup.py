@@ -76,7 +76,7 @@ def _show(session: Session, report: Mapping[str, Any]) -> None:
     ]
     headers = ("Instance", "Database", "Outcome", "Size", "Took", "Proof", "Artifact")
     if rows:
-        show_table(session.console, headers, rows, numbers=("Size", "Took"))
+        show_table(session.console, headers, rows, numbers=("Size", "Took"), spare="Artifact")
     say(session.console, summary(report))
 
 

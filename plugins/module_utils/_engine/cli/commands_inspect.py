@@ -57,7 +57,7 @@ def _show_artifacts(session: Session, report: Mapping[str, Any]) -> None:
     ]
     if rows:
         headers = ("Instance", "Database", "Backed up", "Size", "Took", "Proof", "Artifact")
-        show_table(session.console, headers, rows, numbers=("Size", "Took"))
+        show_table(session.console, headers, rows, numbers=("Size", "Took"), spare="Artifact")
     say(session.console, f"{text.count(len(rows), 'artifact')}.")
     for instance in report["instances"]:
         name = instance["database_id"]

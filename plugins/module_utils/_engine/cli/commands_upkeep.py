@@ -112,7 +112,12 @@ def _show_pruned(session: Session, report: Mapping[str, Any], dry_run: bool) -> 
         for one in artifacts
     ]
     if rows:
-        show_table(session.console, ("Instance", "Database", "Backed up", "Fate", "Reasons", "Artifact"), rows)
+        show_table(
+            session.console,
+            ("Instance", "Database", "Backed up", "Fate", "Reasons", "Artifact"),
+            rows,
+            spare="Artifact",
+        )
     for held in report["held"]:
         say(session.console, f"{held['database_id']}/{held['database']} was left alone: {held['reason']}", "yellow")
     removed, kept = len(report["removed"]), len(report["kept"])

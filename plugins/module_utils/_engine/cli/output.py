@@ -133,7 +133,9 @@ class Row:
     notes: Sequence[str] = ()
 
 
-def show_table(console: Console, headers: Sequence[str], rows: Sequence[Row], numbers: Sequence[str] = ()) -> None:
+def show_table(
+    console: Console, headers: Sequence[str], rows: Sequence[Row], *, numbers: Sequence[str] = (), spare: str = ""
+) -> None:
     """Write a table whose rows can have sentences under them.
 
     Outcomes and proofs are coloured. On a terminal, columns that are too wide are folded; elsewhere each row is one
@@ -144,6 +146,7 @@ def show_table(console: Console, headers: Sequence[str], rows: Sequence[Row], nu
         headers: The columns' names.
         rows: The rows.
         numbers: The columns that are aligned to the right.
+        spare: The last column's name, if it is left out where the terminal has no room for it.
     """
     from rich.cells import cell_len
     from rich.padding import Padding
@@ -152,6 +155,8 @@ def show_table(console: Console, headers: Sequence[str], rows: Sequence[Row], nu
     table = [[plain(cell) for cell in row.cells] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(headers, *table, strict=True)]
     if console.is_terminal:
+        if spare == headers[-1] and _total(widths) > console.width:
+            headers, widths, table = headers[:-1], widths[:-1], [cells[:-1] for cells in table]
         widths = fit(widths, console.width)
     _show_row(console, [Text(header, "bold") for header in headers], widths, headers, numbers)
     for row, cells in zip(rows, table, strict=True):
@@ -179,26 +184,28 @@ def _show_row(
     console.print(grid)
 
 
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
 def fit(widths: Sequence[int], available: int) -> list[int]:
     """Narrow the widest columns until all fit, or none is wider than a few characters."""
     fitted = list(widths)
-    while sum(fitted) + _GAP * (len(fitted) - 1) > available and max(fitted) > _SMALLEST_COLUMN:
+    while _total(fitted) > available and max(fitted) > _SMALLEST_COLUMN:
         fitted[fitted.index(max(fitted))] -= 1
     return fitted
 
 
 def show_facts(console: Console, facts: Sequence[tuple[str, object]]) -> None:
     """Write labels and values, one under another; outcomes and proofs are coloured."""
-    from rich.table import Table
+    from rich.cells import cell_len
     from rich.text import Text
 
-    grid = Table.grid(padding=(0, _GAP, 0, 0), pad_edge=False)
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
+    width = max(cell_len(label) for label, _ in facts)
     for label, value in facts:
         text = plain(value)
-        grid.add_row(Text(label, "bold"), Text(text, STYLES.get(text, "")))
-    console.print(grid)
+        room = console.width - width - _GAP
+        _show_row(console, [Text(label, "bold"), Text(text, STYLES.get(text, ""))], [width, room], ("", "Value"), ())
 
 
 def say(console: Console, text: str, style: str = "") -> None:

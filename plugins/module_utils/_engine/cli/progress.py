@@ -34,7 +34,7 @@ class _Work:
         """Return how it ended, in words."""
         took = text.duration(time.monotonic() - self.started)
         amount = f", {text.size(self.bytes)} of SQL" if self.bytes and phase == "done" else ""
-        return f"{ENDED[phase]} after {took}{amount}"
+        return f"{self.phase} {ENDED[phase]} after {took}{amount}".lstrip()
 
 
 class ProgressLines:
@@ -76,6 +76,7 @@ class ProgressBars:
             if progress.phase in ENDED:
                 self._end(progress, key)
                 return
+            work.phase = progress.phase
             if key not in self._tasks:
                 self._tasks[key] = self._display.add_task(name_of(progress), total=None, phase="", bytes="")
             self._display.update(

@@ -81,7 +81,7 @@ def when(iso: Optional[str], now: datetime) -> str:
     if not iso:
         return NOTHING
     moment = from_text(iso)
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z} ({relative(moment, now)})"
+    return f"{moment.astimezone():%Y-%m-%d %H:%M %Z} ({relative(moment, now)})"
 
 
 def count(number: int, singular: str, plural: Optional[str] = None) -> str:

@@ -116,7 +116,7 @@ def on_terminal(start: Callable[..., list[Any]]) -> Callable[..., Ended]:
                 if not chunk:
                     break
                 output += chunk
-                if answer and b"Restore?" in output:
+                if answer and b"Restore? [y/N]: " in output:
                     os.write(master, answer)
                     answer = b""
             return Ended(process.wait(10), output.decode("utf-8"), "")

@@ -79,9 +79,9 @@ def test_the_journal_gets_a_line_for_each_beginning_and_end(
     assert ended.lines == [
         "prod-mysql-01/shop: dumping",
         "prod-mysql-01/crm: dumping",
-        "prod-mysql-01/crm: FAILED after 0.0 s",
+        "prod-mysql-01/crm: dumping FAILED after 0.0 s",
         "prod-mysql-01/shop: verifying",
-        "prod-mysql-01/shop: done after 0.0 s, 94.4 MiB of SQL",
+        "prod-mysql-01/shop: verifying done after 0.0 s, 94.4 MiB of SQL",
         "prod-mysql-01/shop: Warning: The view v has no definer.",
         "prod-mysql-01/crm: mariadb-dump failed (exit code 2): crm cannot be locked.",
         "1 database backed up (12.3 MiB), 1 database failed, 2 old artifacts removed.",
@@ -97,7 +97,7 @@ def test_json_is_alone_on_standard_output(
     assert json.loads(ended.out) == backup_report
     assert ended.out.isascii()
     assert "\x1b" not in ended.out
-    assert ended.err.splitlines() == ["prod-mysql-01/shop: dumping", "prod-mysql-01/shop: done after 0.0 s"]
+    assert ended.err.splitlines() == ["prod-mysql-01/shop: dumping", "prod-mysql-01/shop: dumping done after 0.0 s"]
     assert ended.code == 1
 
 
@@ -157,8 +157,8 @@ def test_bars_on_a_terminal(on_terminal: Callable[..., Any], fake: ModuleType, b
     ended = on_terminal({"reports": {"backup": backup_report}, "progress": events}, "backup")
     assert ended.code == 1
     assert r"prod-mysql-01/[red]odd\x1b[2J: " in ended.out
-    assert "done after 0.0 s, 4.0 MiB of SQL" in ended.out
-    assert "FAILED after 0.0 s" in ended.out
+    assert "dumping done after 0.0 s, 4.0 MiB of SQL" in ended.out
+    assert "dumping FAILED after 0.0 s" in ended.out
     assert "\x1b[2J" not in ended.out.replace(r"\x1b[2J", "")
     assert "\x1b[32msuccess" in ended.out
     assert "12.3 MiB" in ended.out

@@ -86,8 +86,8 @@ def test_the_list(call: Callable[..., Any], fake: ModuleType, info: dict[str, An
     ended = call(engine, "list", "prod-mysql-01", "shop")
     assert engine.calls == [("info", {"database_id": "prod-mysql-01", "database": "shop"})]
     assert ended.lines == [
-        "Instance       Database  Backed up                              Size   Took  Proof     Artifact",
-        "prod-mysql-01  shop      2026-01-09 04:00:00 CET (3 h ago)  12.3 MiB  4.2 s  verified  "
+        "Instance       Database  Backed up                           Size   Took  Proof     Artifact",
+        "prod-mysql-01  shop      2026-01-09 04:00 CET (3 h ago)  12.3 MiB  4.2 s  verified  "
         + PurePath(ARTIFACT).name,
         "1 artifact.",
         r"prod-mysql-01 (MariaDB 11.8.3) has databases without a backup: new\x1b[2J, [b]x[/b]",
@@ -120,11 +120,11 @@ def test_status(call: Callable[..., Any], fake: ModuleType, status: dict[str, An
         "Engine   2.0.0",
         "Storage  /var/backups/vya-backupdb: 5.0 GiB used, 0 B free",
         "",
-        "Policy   Next run                           Last run  Outcome",
-        "nightly  2026-01-10 03:00:00 CET (in 20 h)  –         –",
+        "Policy   Next run                        Last run  Outcome",
+        "nightly  2026-01-10 03:00 CET (in 20 h)  –         –",
         "",
-        "Instance       Database  Last run  Last success                          Size  Proof",
-        "prod-mysql-01  shop      failed    2026-01-07 04:00:00 CET (2 d ago)  2.0 KiB  sealed",
+        "Instance       Database  Last run  Last success                       Size  Proof",
+        "prod-mysql-01  shop      failed    2026-01-07 04:00 CET (2 d ago)  2.0 KiB  sealed",
         "    The disk of /var/backups is full. Free space.",
     ]
     assert ended.code == 0

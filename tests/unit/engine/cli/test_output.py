@@ -25,7 +25,7 @@ class Broken(io.StringIO):
         raise OSError(self.number, os.strerror(self.number))
 
 
-def render(rows: list[Row], width: int | None = None) -> list[str]:
+def render(rows: list[Row], width: int | None = None, spare: str = "") -> list[str]:
     """Return a table's lines as a terminal of that width shows them, or as a file gets them."""
     target = io.StringIO()
     console = console_on(Stream(target))
@@ -33,7 +33,7 @@ def render(rows: list[Row], width: int | None = None) -> list[str]:
         console = Console(
             file=target, force_terminal=True, width=width, markup=False, highlight=False, color_system=None
         )
-    show_table(console, ("Name", "Size", "Last"), rows, numbers=("Size",))
+    show_table(console, ("Name", "Size", "Last"), rows, numbers=("Size",), spare=spare)
     return target.getvalue().splitlines()
 
 
@@ -92,6 +92,14 @@ def test_a_table_fits_its_terminal_and_loses_nothing(width: int) -> None:
     body = "".join(lines[1:])
     assert body.count("k") == 30
     assert sum(body.count(letter) for letter in "abcdefghij") == 60
+
+
+def test_a_spare_column_is_left_out_only_where_it_has_no_room() -> None:
+    rows = [Row(("shop", "1 B", "k" * 30))]
+    assert "k" * 30 in "".join(render(rows, 50, spare="Last"))
+    narrow = render(rows, 30, spare="Last")
+    assert [line.rstrip() for line in narrow] == ["Name  Size", "shop   1 B"]
+    assert "k" * 30 in "".join(render(rows, None, spare="Last"))
 
 
 def test_markup_emoji_and_control_sequences_are_shown_not_obeyed() -> None:

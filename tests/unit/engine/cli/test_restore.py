@@ -57,7 +57,7 @@ def test_what_was_done_is_told(call: Callable[..., Any], fake: ModuleType, resto
     assert ended.lines == [
         "Database      prod-mysql-01/shop",
         "Artifact      /var/backups/vya-backupdb/db1/prod-mysql-01/shop/2026-01-09/shop_20260109_030000.sql.gz",
-        "Backed up     2026-01-09 04:00:00 CET (3 h ago)",
+        "Backed up     2026-01-09 04:00 CET (3 h ago)",
         "Into          prod-mysql-01/shop (replaced what was there)",
         "Former state  /var/backups/vya-backupdb/db1/safety.sql.gz",
         "Outcome       success",

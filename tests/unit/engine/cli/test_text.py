@@ -67,8 +67,8 @@ def test_relative(difference: timedelta, words: str) -> None:
 
 
 def test_moments_are_local_and_name_their_zone() -> None:
-    assert text.when("2026-01-09T03:00:00Z", NOW) == "2026-01-09 04:00:00 CET (3 h ago)"
-    assert text.when("2025-07-09T03:00:00+00:00", NOW) == "2025-07-09 05:00:00 CEST (184 d ago)"
+    assert text.when("2026-01-09T03:00:00Z", NOW) == "2026-01-09 04:00 CET (3 h ago)"
+    assert text.when("2025-07-09T03:00:00+00:00", NOW) == "2025-07-09 05:00 CEST (184 d ago)"
     assert text.when(None, NOW) == "–"
 
 

@@ -91,8 +91,8 @@ def test_prune_tells_what_it_removed_and_what_it_left_alone(call: Callable[..., 
     ended = call(engine, "prune", "prod-mysql-01")
     assert engine.calls == [("prune", {"database_id": "prod-mysql-01", "database": None, "dry_run": False})]
     assert ended.lines == [
-        "Instance       Database  Backed up                          Fate     Reasons  Artifact",
-        "prod-mysql-01  shop      2024-01-09 04:00:00 CET (2 y ago)  removed  –        shop_20240109_030000.sql.gz",
+        "Instance       Database  Backed up                       Fate     Reasons  Artifact",
+        "prod-mysql-01  shop      2024-01-09 04:00 CET (2 y ago)  removed  –        shop_20240109_030000.sql.gz",
         "prod-mysql-01/crm was left alone: its last backup failed",
         "1 artifact removed, 1 kept.",
     ]
