@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import typing as t
 from datetime import datetime
 from pathlib import Path
@@ -111,7 +112,36 @@ def _call(module: AnsibleModule, work: t.Callable[[Engine], t.Any]) -> dict[str,
     from .._engine.security.privileges import call_as_owner
 
     engine = Engine.open(Path(module.params["config_path"]), trigger="ansible")
-    return call_as_owner(engine.config.state_directory, lambda: work(engine).to_dict())
+    answer = call_as_owner(engine.config.state_directory, lambda: _report_and_log(lambda: work(engine)))
+    for message in answer["log"]:
+        module.warn(message)
+    result: dict[str, t.Any] = answer["report"]
+    return result
+
+
+def _report_and_log(work: t.Callable[[], t.Any]) -> dict[str, t.Any]:
+    """Do the work; with its report return what the engine logged meanwhile, for example that no mail could be sent."""
+    from .._engine.core.events import logger
+    from .._engine.security.redaction import Redactor
+
+    heard = _Listener(level=logging.WARNING)
+    logger.addHandler(heard)
+    try:
+        report = work().to_dict()
+    finally:
+        logger.removeHandler(heard)
+    return {"report": report, "log": [Redactor().text(message) for message in heard.messages]}
+
+
+class _Listener(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
 
 
 def _name(entry: dict[str, t.Any]) -> str:

@@ -85,7 +85,7 @@ def untrusted(python: str) -> str:
             try:
                 statuses = (os.lstat(path), os.stat(path))  # a link's own, and that of what it leads to
             except OSError as exc:
-                return f"{path} cannot be found ({exc.strerror})."
+                return f"{path} cannot be used: {exc.strerror}."
             if any(_changeable(status) for status in statuses):
                 return f"{path} does not belong to root, or others can write to it, so {python} is not used."
     return ""
