@@ -131,6 +131,7 @@ class Catalog:
     def _open(self) -> Callable[[], Session]:
         import sqlalchemy
         from sqlalchemy.orm import sessionmaker
+        from sqlalchemy.pool import NullPool
         from sqlalchemy.schema import CreateIndex, CreateTable
 
         with self._opening:
@@ -138,7 +139,9 @@ class Catalog:
                 return self._factory
 
             engine = sqlalchemy.create_engine(
-                sqlalchemy.URL.create("sqlite", database=str(self.path)), connect_args={"timeout": 30}
+                sqlalchemy.URL.create("sqlite", database=str(self.path)),
+                connect_args={"timeout": 30},
+                poolclass=NullPool,  # nothing is left open when the command ends
             )
 
             @sqlalchemy.event.listens_for(engine, "connect")

@@ -53,7 +53,9 @@ class MySql(Dbms):
 
     def _execute(self, statement: str) -> None:
         with connect(self._engine, self.instance, self.redactor) as connection:
-            connection.exec_driver_sql(statement)
+            connection.exec_driver_sql(
+                statement.replace("%", "%%")
+            )  # a name may hold what drivers take for a placeholder
 
     @functools.cached_property
     def _server(self) -> Server:

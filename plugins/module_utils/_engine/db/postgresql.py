@@ -92,7 +92,9 @@ class PostgreSql(Dbms):
     def _execute(self, statement: str, database: str = MAINTENANCE_DATABASE) -> None:
         engine = postgresql_engine(self.instance, self.credential, database)
         with connect(engine, self.instance, self.redactor) as connection:
-            connection.exec_driver_sql(statement)
+            connection.exec_driver_sql(
+                statement.replace("%", "%%")
+            )  # a name may hold what drivers take for a placeholder
 
     @functools.cached_property
     def _server(self) -> Server:

@@ -1,0 +1,99 @@
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fixtures of the tests against real servers.
+
+They run as root inside a host of the test fleet, whose MySQL or MariaDB and PostgreSQL they use.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from servers import ACCOUNT, PASSWORD, Host, Server, sql_text
+
+from vya_backupdb.security.credentials import open_store
+from vya_backupdb.security.keys import create_host_key
+
+
+def _servers() -> list[Server]:
+    flavour = "mariadb" if shutil.which("mariadb") else "mysql"
+    mysql = Server("mysql", flavour, {"dbms": flavour, "socket": "/run/mysqld/mysqld.sock"})
+    return [mysql, Server("postgresql", "postgresql", {"dbms": "postgresql", "host": "127.0.0.1"})]
+
+
+@pytest.fixture(scope="session")
+def servers() -> dict[str, Server]:
+    """The host's servers with an account for the engine, by kind."""
+    found = {server.kind: server for server in _servers()}
+    account = f"{ACCOUNT}@localhost"
+    found["mysql"].sql(
+        f"DROP USER IF EXISTS {account}; CREATE USER {account} IDENTIFIED BY {sql_text(PASSWORD)};"
+        f" GRANT ALL ON *.* TO {account} WITH GRANT OPTION;"
+    )
+    escaped = PASSWORD.replace("'", "''")
+    found["postgresql"].sql(
+        f"DROP ROLE IF EXISTS {ACCOUNT}; CREATE ROLE {ACCOUNT} LOGIN SUPERUSER PASSWORD '{escaped}';"
+    )
+    return found
+
+
+@pytest.fixture(params=["mysql", "postgresql"])
+def server(request: pytest.FixtureRequest, servers: dict[str, Server]) -> Server:
+    """Each of the host's servers in turn."""
+    return servers[request.param]
+
+
+@pytest.fixture
+def host(tmp_path: Path, servers: dict[str, Server]) -> Host:
+    """A host with both servers configured and the credentials in place."""
+    instances = [{"database_id": s.database_id, **s.instance} for s in servers.values()]
+    document = {
+        "schema_version": 1,
+        "hostname": "host1",
+        "storage": {"root": str(tmp_path / "backups")},
+        "state_directory": str(tmp_path / "state"),
+        "credentials_file": str(tmp_path / "credentials.json"),
+        "key_file": str(tmp_path / "host.key"),
+        "instances": instances,
+        "policies": [],
+    }
+    made = Host(tmp_path, document)
+    (tmp_path / "state").mkdir()
+    made.write()
+    engine = made.engine()
+    create_host_key(engine.config.key_file)
+    store = open_store(engine.config)
+    for instance in instances:
+        store.set(str(instance["database_id"]), ACCOUNT, PASSWORD)
+    return made
+
+
+@pytest.fixture
+def shop(server: Server) -> Iterator[str]:
+    """A small database with rows, on the server of this test."""
+    server.create(
+        "vya_shop",
+        "CREATE TABLE item (id integer PRIMARY KEY, label varchar(200));"
+        "INSERT INTO item VALUES (1, 'Bread'), (2, '-- Dump completed'), (3, 'Käse 🧀');"
+        "CREATE VIEW labels AS SELECT label FROM item;",
+    )
+    yield "vya_shop"
+    server.drop("vya_shop")
+
+
+@pytest.fixture
+def make_database(server: Server) -> Iterator[Callable[..., str]]:
+    """Make databases that are dropped after the test."""
+    made: list[str] = []
+
+    def make(name: str, statements: str = "") -> str:
+        made.append(name)
+        server.create(name, statements)
+        return name
+
+    yield make
+    for name in made:
+        server.drop(name)

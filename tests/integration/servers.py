@@ -1,0 +1,136 @@
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The servers of a test host, spoken to as administrator, and an engine configured in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vya_backupdb.engine import Engine
+
+SAMPLE = Path(__file__).resolve().parent.parent / "sample"
+# Everything that option files, connection strings, shells and SQL treat as special, and a letter outside ASCII.
+PASSWORD = "p\"a\\s's#;=w% $HOME `id` é:x"
+ACCOUNT = "vya_integration"
+
+
+def sql_text(text: str) -> str:
+    """Quote a MySQL string."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+@dataclass
+class Server:
+    """A server of this host, and what an administrator does to it without the engine."""
+
+    kind: str  # mysql or postgresql
+    flavour: str
+    instance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def database_id(self) -> str:
+        return f"test-{self.kind}"
+
+    def sql(self, statements: str, database: str | None = None) -> str:
+        """Run statements as administrator and return what they print."""
+        if self.kind == "mysql":
+            client = [
+                self.flavour,
+                "--batch",
+                "--skip-column-names",
+                "--default-character-set=utf8mb4",
+                "--binary-mode",
+            ]
+            command = [*client, *(["--", database] if database else [])]
+        else:
+            command = ["runuser", "-u", "postgres", "--", "env", f"PGDATABASE={database or 'postgres'}", "psql"]
+            command += ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--file=-"]
+        done = subprocess.run(command, input=statements.encode(), capture_output=True, cwd="/", check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr.decode())
+        return done.stdout.decode().strip()
+
+    def quoted(self, name: str) -> str:
+        return "`" + name.replace("`", "``") + "`" if self.kind == "mysql" else '"' + name.replace('"', '""') + '"'
+
+    def create(self, name: str, statements: str = "") -> None:
+        self.drop(name)
+        self.sql(f"CREATE DATABASE {self.quoted(name)};")
+        if statements:
+            self.sql(statements, name)
+
+    def drop(self, name: str) -> None:
+        if self.kind == "postgresql" and self.exists(name):
+            for subscription in self.sql(
+                "SELECT quote_ident(subname) FROM pg_subscription WHERE subdbid ="
+                f" (SELECT oid FROM pg_database WHERE datname = '{name.replace(chr(39), chr(39) * 2)}');"
+            ).splitlines():
+                self.sql(
+                    f"ALTER SUBSCRIPTION {subscription} DISABLE; ALTER SUBSCRIPTION {subscription}"
+                    f" SET (slot_name = NONE); DROP SUBSCRIPTION {subscription};",
+                    name,
+                )
+        force = " WITH (FORCE)" if self.kind == "postgresql" else ""
+        self.sql(f"DROP DATABASE IF EXISTS {self.quoted(name)}{force};")
+
+    def exists(self, name: str) -> bool:
+        query = "SHOW DATABASES;" if self.kind == "mysql" else "SELECT datname FROM pg_database;"
+        return name in self.sql(query).splitlines()
+
+    def load_sample(self, name: str) -> None:
+        self.drop(name)
+        self.sql((SAMPLE / f"{self.flavour}-accounts.sql").read_text())
+        self.sql(f"CREATE DATABASE {self.quoted(name)};")
+        self.sql((SAMPLE / f"{self.flavour}.sql").read_text(), name)
+
+    def fingerprint(self, name: str) -> dict[str, Any]:
+        command = [sys.executable, str(SAMPLE / "fingerprint.py"), self.flavour, name]
+        done = subprocess.run(command, capture_output=True, cwd="/", check=True)
+        return dict(json.loads(done.stdout))
+
+    def service(self, action: str) -> None:
+        unit = {"mariadb": "mariadb", "mysql": "mysql", "postgresql": "postgresql"}[self.flavour]
+        subprocess.run(["systemctl", action, unit], check=True)
+        while action == "start" and not self.answers():
+            time.sleep(0.2)
+
+    def answers(self) -> bool:
+        try:
+            return self.sql("SELECT 1;") == "1"
+        except RuntimeError:
+            return False
+
+
+@dataclass
+class Host:
+    """A configured host below a folder of its own."""
+
+    root: Path
+    document: dict[str, Any]
+
+    @property
+    def config_path(self) -> Path:
+        return self.root / "config.yml"
+
+    @property
+    def storage(self) -> Path:
+        return self.root / "backups"
+
+    def write(self, **changes: Any) -> None:
+        self.document |= changes
+        self.config_path.write_text(yaml.safe_dump(self.document))
+
+    def engine(self, trigger: str = "command") -> Engine:
+        return Engine.open(self.config_path, trigger=trigger)
+
+    def files(self) -> dict[str, bytes]:
+        """All that is stored, for comparisons of before and after."""
+        return {str(path): path.read_bytes() for path in sorted(self.storage.rglob("*")) if path.is_file()}
