@@ -96,6 +96,18 @@ class Server:
         """Run one statement and return its rows."""
         return self.ask([statement])[0]
 
+    def first_rows(self, statements: list[str]) -> list[Row]:
+        """The first row of each statement; a row with the error for one that fails, as on a broken view."""
+        try:
+            return [rows[0] for rows in self.ask(statements)]
+        except RuntimeError as error:
+            if len(statements) == 1:
+                # The message without its line number, which depends on what was asked before.
+                found = re.search(r"ERROR (\d+ .*?)(?: at line \d+)?(: .*)", str(error))
+                return [{"error": "".join(found.groups()) if found else str(error)}]
+        middle = len(statements) // 2
+        return self.first_rows(statements[:middle]) + self.first_rows(statements[middle:])
+
 
 def neutral(row: Row, database: str) -> Row:
     """Drop what differs by nature, and put a placeholder where the database's own name stands."""
@@ -148,7 +160,7 @@ def _contents(server: Server, tables: list[Row], columns: list[Row]) -> dict[str
             own += [{"COLUMN_NAME": hidden, "DATA_TYPE": "timestamp"} for hidden in ("ROW_START", "ROW_END")]
         statements.append(_checksum(title, own, history))
         names.append(title)
-    return {title: rows[0] for title, rows in zip(names, server.ask(statements))}
+    return dict(zip(names, server.first_rows(statements)))
 
 
 def _catalogue(server: Server, view: str, where: str, key: list[str]) -> dict[str, Row]:
@@ -163,10 +175,10 @@ def _catalogue(server: Server, view: str, where: str, key: list[str]) -> dict[st
 
 def _definitions(server: Server, kinds: list[tuple[str, str]]) -> dict[str, Row]:
     """SHOW CREATE of every (kind, name)."""
-    answers = server.ask([f"SHOW CREATE {kind} {name(title)}" for kind, title in kinds])
+    answers = server.first_rows([f"SHOW CREATE {kind} {name(title)}" for kind, title in kinds])
     found = {}
-    for (kind, title), rows in zip(kinds, answers):
-        row = neutral(rows[0], server.database)
+    for (kind, title), answer in zip(kinds, answers):
+        row = neutral(answer, server.database)
         for key, value in row.items():
             if key == "Create Table":
                 value = re.sub(r"( ENGINE=\S+) AUTO_INCREMENT=\d+", r"\1", value)
@@ -251,7 +263,7 @@ def fingerprint(client: list[str], database: str) -> dict[str, Any]:
         "events": events,
         "definitions": _definitions(server, shown),
         "auto_increment": {row["t"]: row["p"] for row in positions},
-        "sequences": {title: server.one(f"SELECT * FROM {name(title)}")[0] for title in sequences},
+        "sequences": dict(zip(sequences, server.first_rows([f"SELECT * FROM {name(title)}" for title in sequences]))),
         "grants": _grants(server),
         "contents": _contents(server, stored, list(columns.values())),
     }
