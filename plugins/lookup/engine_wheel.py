@@ -69,8 +69,8 @@ class LookupModule(LookupBase):
             AnsibleLookupError: The collection is not whole, or the wheel cannot be written.
         """
         self.set_options(var_options=variables, direct=kwargs)
-        if terms:
-            raise AnsibleLookupError("The lookup vya.backupdb.engine_wheel takes no terms.")
+        if terms or kwargs:
+            raise AnsibleLookupError("The lookup vya.backupdb.engine_wheel takes no arguments.")
         try:
             return [str(build_wheel(COLLECTION, Path(constants.DEFAULT_LOCAL_TMP)))]
         except OSError as exc:

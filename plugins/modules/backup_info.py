@@ -114,12 +114,12 @@ artifacts:
       description: Path of its manifest.
       returned: always
       type: str
-      sample: /var/backups/vya-backupdb/db1/prod-mysql-01/shop/2026-01-09/shop_20260109_023000.manifest.json
+      sample: /var/backups/vya-backupdb/db1/prod-mysql-01/shop/2026-01-09/shop_20260109_023000.sql.gz.manifest.json
     created_at:
       description: When it was made.
       returned: always
       type: str
-      sample: "2026-01-09T02:30:00+00:00"
+      sample: "2026-01-09T02:30:00Z"
     stored_bytes:
       description: Its size.
       returned: always

@@ -78,7 +78,7 @@ kept:
       description: When the artifact was made.
       returned: always
       type: str
-      sample: "2026-01-09T02:30:00+00:00"
+      sample: "2026-01-09T02:30:00Z"
     reasons:
       description: Why it stays or goes.
       returned: always

@@ -113,7 +113,7 @@ results:
       description: Path of the manifest beside the artifact, V(null) if there is none.
       returned: always
       type: str
-      sample: /var/backups/vya-backupdb/db1/prod-mysql-01/shop/2026-01-09/shop_20260109_023000.manifest.json
+      sample: /var/backups/vya-backupdb/db1/prod-mysql-01/shop/2026-01-09/shop_20260109_023000.sql.gz.manifest.json
     stored_bytes:
       description: Size of the artifact, V(null) if there is none.
       returned: always

@@ -108,7 +108,7 @@ created_at:
   description: When the artifact was made.
   returned: success
   type: str
-  sample: "2026-01-09T02:30:00+00:00"
+  sample: "2026-01-09T02:30:00Z"
 outcome:
   description:
     - V(success), or V(planned) in check mode.
