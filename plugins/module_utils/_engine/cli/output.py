@@ -201,7 +201,7 @@ def show_facts(console: Console, facts: Sequence[tuple[str, object]]) -> None:
     from rich.cells import cell_len
     from rich.text import Text
 
-    width = max(cell_len(label) for label, _ in facts)
+    width = max(cell_len(label) for label, _value in facts)
     for label, value in facts:
         text = plain(value)
         room = console.width - width - _GAP

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -52,6 +52,12 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+@pytest.fixture(autouse=True)
+def _standing_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all work take no time, so that lines do not depend on how busy the machine is."""
+    monkeypatch.setattr("vya_backupdb.cli.progress.time", SimpleNamespace(monotonic=lambda: 0.0))
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,14 @@ def on_terminal(start: Callable[..., list[Any]]) -> Callable[..., Ended]:
         environment.update(TERM="xterm-256color", COLUMNS=str(columns))
         environment.pop("NO_COLOR", None)
         master, slave = pty.openpty()
-        process = subprocess.Popen(command, env=environment, stdin=slave, stdout=slave, stderr=slave)
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
         os.close(slave)
         output = b""
         try:

@@ -8,10 +8,12 @@ As a program: ``fake_engine.py SCENARIO [ARGUMENT]...``, where SCENARIO is a JSO
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from pathlib import Path
 from types import FrameType, SimpleNamespace
@@ -109,6 +111,9 @@ def event(phase: str, database: str = "shop", done: int = 0, total: Optional[int
 if __name__ == "__main__":
     from vya_backupdb.cli import main
 
+    if sys.stdin is not None and sys.stdin.isatty():
+        # Its own terminal from now on, so that Ctrl-C typed there becomes a signal.
+        fcntl.ioctl(sys.stdin, termios.TIOCSCTTY, 0)
     scenario = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     engine = FakeEngine(scenario["reports"], tuple(scenario.get("progress", ())), blocks=scenario.get("blocks"))
     raise SystemExit(main(sys.argv[2:], engine.open))

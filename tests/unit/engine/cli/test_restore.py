@@ -120,9 +120,9 @@ def test_any_other_answer_changes_nothing(
 
 
 def test_ctrl_c_at_the_question(on_terminal: Callable[..., Any], restore_reports: list[Any]) -> None:
-    # The terminal is not the process's own, so the byte alone would not raise the signal: it is read as text.
-    ended = on_terminal({"reports": {"restore": restore_reports}}, *TARGET, answer=b"\x03\n")
-    assert ended.code != 0
+    ended = on_terminal({"reports": {"restore": restore_reports}}, *TARGET, answer=b"\x03")
+    assert ended.code == 130
+    assert "Error: Stopped by SIGINT." in ended.out
     assert "success" not in ended.out
 
 
