@@ -24,6 +24,7 @@ import pytest
 from vya_backupdb.cli import main
 
 HERE = Path(__file__).resolve().parent
+CTRL_C = b"\x03"
 NOW = datetime(2026, 1, 9, 6, 0, 0, tzinfo=timezone.utc)
 ARTIFACT = "/var/backups/vya-backupdb/db1/prod-mysql-01/shop/2026-01-09/shop_20260109_030000.sql.gz"
 
@@ -116,11 +117,14 @@ def on_terminal(start: Callable[..., list[Any]]) -> Callable[..., Ended]:
             start_new_session=True,
         )
         os.close(slave)
-        output = b""
+        output, asked = b"", False
         try:
             deadline = time.monotonic() + 30
             while time.monotonic() < deadline:
                 if not select.select([master], [], [], 1)[0]:
+                    if asked and answer == CTRL_C:
+                        # Typed between the question and the read, it is seen only with the next key: as by a person.
+                        os.write(master, answer)
                     continue
                 try:
                     chunk = os.read(master, 65536)
@@ -129,9 +133,9 @@ def on_terminal(start: Callable[..., list[Any]]) -> Callable[..., Ended]:
                 if not chunk:
                     break
                 output += chunk
-                if answer and b"Restore? [y/N]: " in output:
+                if answer and not asked and b"Restore? [y/N]: " in output:
+                    asked = True
                     os.write(master, answer)
-                    answer = b""
             return Ended(process.wait(10), output.decode("utf-8"), "")
         finally:
             process.kill()
