@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..config import DEFAULT_CONFIG_PATH, WEEKDAYS, Config, Policy, Schedule
 from ..errors import ConfigError
+from ..security.keys import NO_KEY
 from .cron import number_list, translate_cron, weekday_list
 
 UNIT_PREFIX = "vya-backupdb-backup-"
@@ -114,6 +115,8 @@ def _service(config: Config, policy: Policy, executable: Path, config_path: Path
         config=_quoted(config_path).replace("$", "$$"),  # else it would stand for a variable
         key_file=_plain(config.key_file),
         credentials_file=_plain(config.credentials_file),
+        no_key=NO_KEY.decode(),
+        no_credentials='{"databases": []}',
         # A missing directory is better explained by the engine than by a service that cannot be set up.
         writable=" ".join(_quoted(path, prefix="-") for path in writable),
         protect_home="read-only" if _any_below(used, "home", "root", "run/user") else "yes",
@@ -187,6 +190,9 @@ User={user}
 Group={group}
 LoadCredential=host.key:{key_file}
 LoadCredential=credentials.json:{credentials_file}
+# In place of a file that is missing, so that it is the engine that says so, and to everybody whom failures concern.
+SetCredential=host.key:{no_key}
+SetCredential=credentials.json:{no_credentials}
 Environment=LANG=C.UTF-8
 SyslogIdentifier=vya-backupdb
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
 KEY_BYTES = 32
+NO_KEY = b"absent"  # what systemd hands to a service in the key's place where there is none
 MACHINE_ID_FILE = Path("/etc/machine-id")
 _PURPOSE = b"vya-backupdb credentials v1"
 _PREPARE = "Apply the role vya.backupdb.credentials to this host."
@@ -86,8 +87,8 @@ def load_fernet(config: Config, machine_id_file: Path = MACHINE_ID_FILE) -> Fern
 
     path = secret_path(config.key_file, "host.key")
     key = read_secret(path, "host key")
-    if key is None:
-        raise CredentialsError(f"There is no host key at {path}.", _PREPARE)
+    if key is None or key == NO_KEY:
+        raise CredentialsError(f"There is no host key at {config.key_file}.", _PREPARE)
     if len(key) != KEY_BYTES:
         raise CredentialsError(
             f"The host key {path} is damaged: it holds {len(key)} bytes instead of {KEY_BYTES}.",

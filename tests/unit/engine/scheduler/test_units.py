@@ -83,6 +83,10 @@ class TestService:
         service = service_of(config_with(nightly(), key_file="/k/host.key", credentials_file="/c/100%.json"))
         assert service["LoadCredential"] == ["host.key:/k/host.key", "credentials.json:/c/100%%.json"]
 
+    def test_missing_secrets_are_left_to_the_engine_to_explain(self) -> None:
+        service = service_of(config_with(nightly()))
+        assert service["SetCredential"] == ["host.key:absent", 'credentials.json:{"databases": []}']
+
     def test_it_waits_for_servers_and_network(self) -> None:
         service = service_of(config_with(nightly()))
         after = service["After"][0].split()

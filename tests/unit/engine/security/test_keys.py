@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from vya_backupdb.config import Config
 from vya_backupdb.errors import CredentialsError
-from vya_backupdb.security.keys import create_host_key, load_fernet, read_secret, secret_path
+from vya_backupdb.security.keys import NO_KEY, create_host_key, load_fernet, read_secret, secret_path
 
 
 def test_a_new_key_is_random_private_and_alone(tmp_path: Path) -> None:
@@ -225,4 +225,11 @@ class TestPassedOnBySystemd:
     def test_other_files_keep_to_the_rule(self, config: Config, directory: Path, machine_id: Path) -> None:
         config.key_file.chmod(0o644)
         with pytest.raises(CredentialsError, match="chmod 0600"):
+            load_fernet(config, machine_id)
+
+    def test_what_stands_in_for_a_missing_key_is_no_key(
+        self, config: Config, directory: Path, machine_id: Path
+    ) -> None:
+        (directory / "host.key").write_bytes(NO_KEY)
+        with pytest.raises(CredentialsError, match=f"There is no host key at {config.key_file}"):
             load_fernet(config, machine_id)

@@ -207,8 +207,9 @@ class TestWithoutChangingTheUser:
             raise PermissionError(1, "Operation not permitted")
 
         monkeypatch.setattr(os, "setresuid", refuse)
-        with pytest.raises(StorageError, match=r"cannot be taken on: Operation not permitted.*capabilities"):
-            call_as_owner(tmp_path, identity)
+        for attempt in (drop_to_owner, lambda path: call_as_owner(path, identity)):
+            with pytest.raises(StorageError, match=r"cannot be taken on: Operation not permitted.*capabilities"):
+                attempt(tmp_path)
 
     def test_dropping_sets_everything_and_the_user_last(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         calls: list[tuple[Any, ...]] = []
