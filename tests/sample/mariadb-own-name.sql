@@ -2,3 +2,10 @@
 -- Load after mariadb.sql, into the same database.
 CREATE TABLE default_from_sequence (id BIGINT NOT NULL DEFAULT nextval(seq_plain) PRIMARY KEY, prev BIGINT DEFAULT lastval(seq_plain), v VARCHAR(10));
 INSERT INTO default_from_sequence (v) VALUES ('a'), ('b');
+
+-- Around a routine that was made when the database had another collation, a dump changes the database's own.
+ALTER DATABASE CHARACTER SET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+CREATE PROCEDURE proc_of_other_collation (a VARCHAR(10)) SELECT 'x', a;
+CREATE TRIGGER trg_of_other_collation BEFORE DELETE ON written_by_trigger FOR EACH ROW SET @x = 'x';
+CREATE EVENT ev_of_other_collation ON SCHEDULE EVERY 1 DAY STARTS '2031-01-01 00:00:00' DISABLE DO SELECT 'x';
+ALTER DATABASE CHARACTER SET = latin1 COLLATE = latin1_german1_ci;

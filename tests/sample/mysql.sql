@@ -4,6 +4,7 @@ SET NAMES utf8mb4;
 SET time_zone = '+00:00';
 SET sql_mode = 'NO_ENGINE_SUBSTITUTION';
 SET foreign_key_checks = 0;
+ALTER DATABASE CHARACTER SET = latin1 COLLATE = latin1_german1_ci;
 
 -- ---------------------------------------------------------------- column types with their extremes
 CREATE TABLE types_number (
@@ -263,7 +264,7 @@ DELIMITER ;;
 CREATE DEFINER='sample_owner'@'localhost' FUNCTION fn_simple (a INT, b VARCHAR(10) CHARACTER SET latin1) RETURNS VARCHAR(50) CHARSET utf8mb4 COLLATE utf8mb4_bin
   DETERMINISTIC NO SQL SQL SECURITY INVOKER COMMENT 'it''s a "comment" with \\ and 🐘'
 BEGIN
-  -- Dump completed on 2001-01-01  0:00:00
+-- Dump completed on 2001-01-01  0:00:00
   # a hash comment; with a semicolon
   /* a block comment ;; */
   RETURN concat(a, ':', b, '
@@ -354,6 +355,18 @@ CREATE JSON RELATIONAL DUALITY VIEW duality AS
     SELECT json_arrayagg(json_duality_object(WITH (INSERT) 'key': child_id, 'note': note)) FROM duality_child WHERE duality_child.parent_id = duality_parent.id))
   FROM duality_parent;
 CREATE VIEW `--view` AS SELECT 1 AS `--one`;
+
+-- ---------------------------------------------------------------- definitions written by clients of other character sets
+SET NAMES latin1;
+CREATE TABLE written_by_trigger (v VARCHAR(10), `é` INT COMMENT 'é');
+CREATE VIEW view_latin1 AS SELECT 'é' AS `é`, id FROM fk_person WHERE 'ß' <> 'x';
+CREATE PROCEDURE proc_latin1 (a VARCHAR(10)) SELECT 'é', a;
+CREATE TRIGGER trg_latin1 BEFORE INSERT ON written_by_trigger FOR EACH ROW SET NEW.v = 'é';
+CREATE EVENT ev_latin1 ON SCHEDULE EVERY 1 DAY STARTS '2031-01-01 00:00:00' DISABLE DO SELECT 'é';
+SET NAMES cp1251 COLLATE cp1251_bin;
+CREATE VIEW view_cp1251 AS SELECT 'Привет' AS x;
+CREATE FUNCTION fn_cp1251 () RETURNS VARCHAR(50) DETERMINISTIC RETURN 'Привет';
+SET NAMES utf8mb4;
 
 -- ---------------------------------------------------------------- grants on the database and its objects
 GRANT SELECT, INSERT, CREATE TEMPORARY TABLES, EXECUTE ON * TO 'sample_owner'@'localhost' WITH GRANT OPTION;

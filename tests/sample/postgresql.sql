@@ -256,7 +256,9 @@ CREATE FUNCTION "fn 'odd' ""name""" (IN a int DEFAULT 5, INOUT b text DEFAULT 'i
   LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER PARALLEL RESTRICTED LEAKPROOF COST 7
   SET search_path = public, "odd schema" SET work_mem = '1MB' AS $body$
 BEGIN
-  -- PostgreSQL database dump complete
+-- PostgreSQL database dump complete
+--
+
   /* $$ */
   b := $q$ dollar
 \.

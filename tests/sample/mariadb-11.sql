@@ -1,0 +1,44 @@
+-- What MariaDB 11.8 has beyond the sample in mariadb.sql. Load after it, into the same database.
+SET NAMES utf8mb4;
+SET time_zone = '+00:00';
+SET sql_mode = 'NO_ENGINE_SUBSTITUTION';
+
+CREATE TABLE vectors (id INT PRIMARY KEY, v VECTOR(3) NOT NULL, w VECTOR(2000), VECTOR INDEX (v) M=8 DISTANCE=cosine) ENGINE=InnoDB;
+INSERT INTO vectors VALUES (1, VEC_FromText('[1.5, -2.25, 1e-30]'), NULL), (2, 0x0000000000000000000080BF, NULL), (3, 0x5C270A0D1A220041C3A93F3F, NULL);
+
+CREATE TABLE collations_new (
+  a VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_uca1400_as_cs, b VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_uca1400_german2_ai_ci,
+  c VARCHAR(20) CHARACTER SET utf8mb3 COLLATE utf8mb3_uca1400_nopad_as_ci, d VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin
+);
+INSERT INTO collations_new VALUES ('É 🐘', 'Ä', 'é ', 'x ');
+
+CREATE TABLE times_new (id INT PRIMARY KEY, ts TIMESTAMP(6) NULL, ts0 TIMESTAMP NULL);
+INSERT INTO times_new VALUES (1, '2106-02-07 06:28:15.999999', '2106-02-07 06:28:15'), (2, '2038-01-19 03:14:08', '2100-01-01 00:00:00');
+CREATE TABLE versioned_late (id INT PRIMARY KEY, v INT) WITH SYSTEM VERSIONING;
+SET timestamp = UNIX_TIMESTAMP('2040-01-01 00:00:00');
+INSERT INTO versioned_late VALUES (1, 1);
+SET timestamp = UNIX_TIMESTAMP('2050-01-01 00:00:00.5');
+UPDATE versioned_late SET v = 2;
+SET timestamp = DEFAULT;
+
+CREATE TABLE compressed_columns (id INT PRIMARY KEY, v VARCHAR(1000) COMPRESSED, INDEX (id DESC));
+CREATE TABLE online_options (id INT PRIMARY KEY, t TEXT) ENGINE=InnoDB `PAGE_COMPRESSED`=1 COMMENT='options';
+
+DELIMITER ;;
+CREATE PROCEDURE defaults_for_parameters (a INT DEFAULT 5, b VARCHAR(20) DEFAULT concat('it''s', ' x'))
+BEGIN
+  SELECT a, b;
+END;;
+CREATE PACKAGE plain_package COMMENT 'without sql_mode=ORACLE'
+  PROCEDURE p1 ();
+  FUNCTION f1 () RETURNS INT;
+END;;
+CREATE PACKAGE BODY plain_package
+  DECLARE hidden INT DEFAULT 1;
+  PROCEDURE p1 () SELECT hidden;
+  FUNCTION f1 () RETURNS INT RETURN hidden;
+  SET hidden = 2;
+END;;
+DELIMITER ;
+CREATE EVENT ev_late ON SCHEDULE EVERY 1 DAY STARTS '2040-01-01 00:00:00' ENDS '2100-01-01 00:00:00' DISABLE DO SELECT 1;
+CREATE VIEW view_vector AS SELECT id, VEC_DISTANCE_COSINE(v, VEC_FromText('[1,2,3]')) AS d FROM vectors;
