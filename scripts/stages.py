@@ -105,6 +105,7 @@ async def _run_command(words: Sequence[str], stage: Stage, output: IO[bytes]) ->
         **os.environ,
         "PATH": f"{REPOSITORY}/.venv/bin:{os.environ['PATH']}",
         "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"),
+        "VYA_WHEEL_DIRECTORY": str(BUILD / "wheels"),
         **stage.environment,
     }
     process = await asyncio.create_subprocess_exec(
@@ -143,7 +144,7 @@ async def _run_stage(stage: Stage, output: IO[bytes]) -> None:
 
 
 async def run(stages: Mapping[str, Stage], at_once: int) -> None:
-    """Run stages in their order as far as their predecessors allow, some at once, and show each one's log at its end."""
+    """Run stages in their order as far as their predecessors allow, some at once, and show each log at its end."""
     slots = asyncio.Semaphore(at_once)
     ended = {name: asyncio.Event() for name in stages}
 

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs tests/integration inside real hosts, each with its own Python and database servers, and keeps what they covered.
+
+The hosts see the checkout read-only and install offline what scripts/setup.sh has downloaded. Words after the options
+go to pytest: ``make setup && .venv/bin/python scripts/integration.py --host sid tests/integration -k restore``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY / "tests" / "fleet"))
+
+from vya_fleet import Fleet, FleetError, Interrupted  # noqa: E402
+
+SUITES = ("bookworm", "trixie", "sid")
+COVERAGE = REPOSITORY / ".build" / "coverage"
+WHEELS = REPOSITORY / ".build" / "wheels-tests"
+INTERRUPTED = 130
+# The checkout is read-only, so whatever pytest and Hypothesis remember goes elsewhere.
+ON_HOST = """
+set -eu
+python3 -m venv /opt/tests
+/opt/tests/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links /wheels \
+    --require-hashes --requirement /checkout/tests/integration/requirements.txt
+cd /checkout
+export COVERAGE_FILE="/coverage/.coverage.integration.$1" HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis
+export PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8
+shift
+exec /opt/tests/bin/python -m pytest -p no:cacheprovider --color=no --cov --cov-report= --cov-fail-under=0 "$@"
+"""
+
+
+def run_on(fleet: Fleet, host: str, arguments: Sequence[str], seconds: float) -> tuple[str, bool]:
+    """Run the tests on one host; returns what they wrote, and whether all of them passed."""
+    began = time.monotonic()
+    words = ["sh", "-c", f"{{ {ON_HOST} }} 2>&1", "sh", host, *arguments]
+    try:
+        done = fleet.run(host, words, check=False, timeout=seconds)
+    except subprocess.TimeoutExpired as timeout:
+        text = timeout.stdout.decode(errors="replace") if timeout.stdout else ""
+        return f"{text}\n{host}: not done after {seconds:.0f} s", False
+    text = f"{done.stdout}{done.stderr}{host}: {time.monotonic() - began:.0f} s, exit code {done.returncode}"
+    return text, done.returncode == 0
+
+
+def run(hosts: Sequence[str], arguments: Sequence[str], seconds: float) -> bool:
+    """Boot the hosts, run the tests on all of them side by side, and end the hosts; whether all tests passed."""
+    COVERAGE.mkdir(parents=True, exist_ok=True)
+    COVERAGE.chmod(0o1777)  # processes of other users are measured too
+    for old in COVERAGE.glob(".coverage.integration.*"):
+        old.unlink()
+    binds = [(REPOSITORY, "/checkout", False), (WHEELS, "/wheels", False), (COVERAGE, "/coverage", True)]
+    good = True
+    with (
+        Fleet(f"integration-{os.getpid()}", dict(zip(hosts, hosts, strict=True)), binds=binds) as fleet,
+        ThreadPoolExecutor(len(hosts)) as pool,
+    ):
+        running = {pool.submit(run_on, fleet, host, arguments, seconds): host for host in hosts}
+        for future in as_completed(running):
+            text, passed = future.result()
+            good = good and passed
+            sys.stdout.write(f"\n--- {running[future]}\n{text}\n")
+            sys.stdout.flush()
+    return good
+
+
+def main() -> int:
+    """Run the command line; 0 if all tests passed on all hosts."""
+    parser = argparse.ArgumentParser(description="Run tests/integration inside real hosts.")
+    parser.add_argument("--host", action="append", choices=SUITES, help="default: all")
+    parser.add_argument("--timeout", type=float, default=2400, help="seconds for each host (default: %(default)s)")
+    args, others = parser.parse_known_args()
+    try:
+        return 0 if run(args.host or SUITES, others or ["tests/integration"], args.timeout) else 1
+    except FleetError as error:
+        sys.stderr.write(f"integration: {error}\n")
+        return 2
+    except (Interrupted, KeyboardInterrupt):
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
