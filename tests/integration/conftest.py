@@ -35,7 +35,8 @@ def servers() -> dict[str, Server]:
     )
     escaped = PASSWORD.replace("'", "''")
     found["postgresql"].sql(
-        f"DROP ROLE IF EXISTS {ACCOUNT}; CREATE ROLE {ACCOUNT} LOGIN SUPERUSER PASSWORD '{escaped}';"
+        f"DO $$ BEGIN CREATE ROLE {ACCOUNT}; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+        f" ALTER ROLE {ACCOUNT} LOGIN SUPERUSER PASSWORD '{escaped}';"
     )
     return found
 

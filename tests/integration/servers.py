@@ -49,7 +49,7 @@ class Server:
                 "--default-character-set=utf8mb4",
                 "--binary-mode",
             ]
-            command = [*client, *(["--", database] if database else [])]
+            command = [*client, *([f"--database={database}"] if database else [])]
         else:
             command = ["runuser", "-u", "postgres", "--", "env", f"PGDATABASE={database or 'postgres'}", "psql"]
             command += ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--file=-"]

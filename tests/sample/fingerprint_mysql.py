@@ -168,7 +168,8 @@ def _catalogue(server: Server, view: str, where: str, key: list[str]) -> dict[st
     rows = server.one(f"SELECT * FROM information_schema.{view} WHERE {where}")
     found = {}
     for row in rows:
-        upper = {column.upper(): value for column, value in row.items()}
+        # A library has a creator, who has no rights over it and cannot be set: it becomes whoever loads the dump.
+        upper = {column.upper(): value for column, value in row.items() if column.upper() != "CREATOR"}
         found[" ".join(name(upper[column]) for column in key)] = neutral(upper, server.database)
     return found
 
@@ -195,7 +196,8 @@ def _grants(server: Server) -> dict[str, Any]:
         "db": f"REPLACE(REPLACE(Db, '\\\\_', '_'), '\\\\%', '%') = {own}",
         "tables_priv": f"Db = {own}",
         "columns_priv": f"Db = {own}",
-        "procs_priv": f"Db = {own}",
+        # The servers store names outside ASCII twice encoded in this table.
+        "procs_priv": f"(Db = {own} OR CONVERT(BINARY CONVERT(Db USING latin1) USING utf8mb4) = {own})",
     }
     found: dict[str, Any] = {}
     for table, where in tables.items():

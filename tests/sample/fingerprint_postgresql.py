@@ -183,7 +183,9 @@ SPECIAL = {
         FROM pg_catalog.pg_db_role_setting s JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase WHERE datname = current_database()""",
     "columns": f"""SELECT {_identity("pg_class", "c.attrelid")} || '.' || quote_ident(c.attname),
         (to_jsonb(c) - '{{attrelid,atttypid,attnum,attcacheoff,attndims,atthasmissing,attmissingval,attcollation,attacl}}'::text[])
-        || jsonb_build_object('position', row_number() OVER (PARTITION BY c.attrelid ORDER BY c.attnum),
+        || jsonb_build_object('attoptions', (SELECT jsonb_agg(o ORDER BY o) FROM unnest(c.attoptions) o
+           WHERE o NOT LIKE 'pg_attver=%'), -- which some releases keep there for themselves, new with each table
+           'position', row_number() OVER (PARTITION BY c.attrelid ORDER BY c.attnum),
            'type', pg_catalog.format_type(c.atttypid, c.atttypmod),
            'collation', {_identity("pg_collation", "c.attcollation")},
            'default', (SELECT pg_catalog.pg_get_expr(adbin, adrelid) FROM pg_catalog.pg_attrdef WHERE adrelid = c.attrelid AND adnum = c.attnum),

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Optional, Union
 
-from .config import DEFAULT_CONFIG_PATH, Config, Instance, load_config
+from .config import DEFAULT_CONFIG_PATH, Config, Instance, Policy, load_config
 from .core.backup import BackupJob, BackupResult, BackupRunner, Progress, ProgressCallback, planned
-from .core.catalog import SUCCESS, Catalog
+from .core.catalog import ALL_DATABASES, FAILED, SUCCESS, Catalog, RunRecord
 from .core.context import Context
 from .core.events import Observers
 from .core.locks import database_lock
@@ -30,7 +30,7 @@ from .core.storage import Storage, StoredArtifact, find_artifact
 from .core.verification import verify_and_record
 from .db.base import Dbms
 from .db.factory import create_dbms
-from .errors import BackupDbError, ConfigError, StoppedError
+from .errors import BackupDbError, ConfigError, DatabaseLostError, StoppedError
 from .monitoring.metrics import MetricsObserver
 from .notifications.mail import MailObserver
 from .reports import (
@@ -50,6 +50,7 @@ from .utils.processes import ProcessTable
 
 __all__ = ["Engine", "Progress"]
 
+EndedBackups = list[tuple[BackupResult, Optional[RunRecord]]]
 OpenedCredentials = dict[str, Union[Credential, BackupDbError]]
 
 
@@ -131,16 +132,24 @@ class Engine:
 
         def stop(number: int, _frame: Optional[FrameType]) -> None:
             received.append(number)
-            self._processes.cancel()
+            if len(received) == 1:  # a second signal must not kill what cleans up after the first
+                self._processes.cancel()
 
         previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
+        except DatabaseLostError:
+            raise
+        except BackupDbError as exc:
+            if received:
+                raise StoppedError(str(exc), received[0]) from None
+            raise
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
         if received:
-            raise StoppedError(f"Stopped by {signal.Signals(received[0]).name}; what was under way was cleaned up.")
+            name = signal.Signals(received[0]).name
+            raise StoppedError(f"Stopped by {name}; what was under way was cleaned up.", received[0])
 
     def backup(
         self,
@@ -174,15 +183,36 @@ class Engine:
         with self._stopped_by_signals():
             self._context.close_vanished()
             ended = asyncio.run(BackupRunner(self._context).run(jobs, parallel=parallel, progress=progress))
+            if policy is not None and self._context.trigger == "timer":
+                ended = self._retry_failed(self.config.policy(policy), ended, progress)
             removed: list[str] = []
             if prune if prune is not None else policy is not None:
                 for result, _record in ended:
                     if result.outcome == SUCCESS:
                         pruned = prune_database(self._context, result.database_id, result.database, dry_run=False)
                         removed += [entry["artifact"] for entry in pruned.removed]
-            self._context.finish_batch("backup", policy, [record for _, record in ended if record is not None])
+            self._context.finish_batch("backup", policy, [record for _result, record in ended if record is not None])
         results = [result for result, _record in ended]
         return BackupReport(any(r.outcome == SUCCESS for r in results), tuple(results), tuple(removed))
+
+    def _retry_failed(self, policy: Policy, ended: EndedBackups, progress: Optional[ProgressCallback]) -> EndedBackups:
+        """Try what failed again, as often as the schedule says, and only that."""
+        schedule = policy.schedule
+        for _attempt in range(schedule.retries if schedule else 0):
+            failed = {(result.database_id, result.database) for result, _record in ended if result.outcome == FAILED}
+            if not failed or schedule is None or self._processes.cancelled.wait(schedule.retry_delay.total_seconds()):
+                break
+            # Chosen anew: an instance that could not be reached may now say what databases it has.
+            again = [
+                job
+                for job in select_jobs(self.config, self._connect, policy.name)
+                if {(job.database_id, job.database), (job.database_id, ALL_DATABASES)} & failed
+            ]
+            retried = asyncio.run(
+                BackupRunner(self._context).run(again, parallel=policy.limits.parallel, progress=progress)
+            )
+            ended = [pair for pair in ended if (pair[0].database_id, pair[0].database) not in failed] + retried
+        return ended
 
     def restore(
         self,
@@ -239,16 +269,18 @@ class Engine:
             self._context.close_vanished()
             run = self._context.start("restore", database_id, name, policy.name)
             error: Optional[str] = "Internal error."  # what the record says unless one of the next lines knows better
+            lost = False
             try:
                 done = restorer.restore(plan, safety_backup, progress)
                 error = None
             except BackupDbError as exc:
-                error = str(exc)
+                error, lost = str(exc), isinstance(exc, DatabaseLostError)
                 raise
             finally:
                 record = self._context.finish(
                     run,
                     error,
+                    lost=lost,
                     artifact=str(stored.path),
                     stored_bytes=stored.manifest.stored_bytes,
                     plain_bytes=stored.manifest.plain_bytes,

@@ -72,6 +72,10 @@ class RestoreError(BackupDbError):
     exit_code = 7
 
 
+class DatabaseLostError(RestoreError):
+    """A restore failed and the old database could not be brought back; its sealed safety backup is named."""
+
+
 class LockedError(BackupDbError):
     """Another run is at work on the same database (EX_TEMPFAIL of sysexits.h: try again later)."""
 
@@ -79,6 +83,15 @@ class LockedError(BackupDbError):
 
 
 class StoppedError(BackupDbError):
-    """The engine was told to stop (SIGTERM or SIGINT) and has cleaned up."""
+    """The engine was told to stop by a signal and has cleaned up. Ends with 128 and the signal's number, as shells do.
+
+    Attributes:
+        signal_number: The signal.
+    """
 
     exit_code = 143
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+        self.exit_code = 128 + signal_number

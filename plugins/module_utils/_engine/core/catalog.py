@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import getpass
 import os
 import threading
 import uuid
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..errors import StorageError
+from ..security.audit import acting_user
 from ..utils.clock import Clock, utc_now
 from ..utils.third_party import DeclarativeBase, Mapped, mapped_column
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 ALL_DATABASES = "*"  # stands for a database's name where an instance could not even list them
-OPEN, SUCCESS, FAILED, VANISHED = "running", "success", "failed", "vanished"
+OPEN, SUCCESS, FAILED, VANISHED, LOST = "running", "success", "failed", "vanished", "lost"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class RunRecord:
         user: Who started it.
         started_at: When it began.
         ended_at: When it ended; None while it runs.
-        outcome: ``running``, ``success``, ``failed`` or ``vanished`` (its process died without a word).
+        outcome: ``running``, ``success``, ``failed``, ``vanished`` (its process died without a word) or ``lost`` (a
+            restore failed and the old database could not be brought back).
         artifact: The artifact's path, where there is one.
         stored_bytes: The artifact's size.
         plain_bytes: The size of the SQL text in it.
@@ -194,7 +195,7 @@ class Catalog:
             database=database,
             policy=policy,
             trigger=trigger,
-            user=current_user(),
+            user=acting_user(),
             started_at=self._clock(),
         )
         row = {**dataclasses.asdict(record), "started_at": _stamp(record.started_at)}
@@ -274,14 +275,6 @@ class Catalog:
                 row.error = "The process ended without a word: killed, or the machine stopped."
             session.commit()
             return [_record(row) for row in gone]
-
-
-def current_user() -> str:
-    """Return who is at work: the user behind sudo where there is one."""
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 def _stamp(moment: datetime) -> str:

@@ -14,7 +14,7 @@ from ..config import Config, Instance
 from ..db.base import Dbms
 from ..utils.clock import Clock
 from ..utils.processes import ProcessTable
-from .catalog import FAILED, SUCCESS, Catalog, RunRecord
+from .catalog import FAILED, LOST, SUCCESS, Catalog, RunRecord
 from .events import Batch, Observers
 from .storage import Storage
 
@@ -59,14 +59,24 @@ class Context:
         run: RunRecord,
         error: Optional[str] = None,
         *,
+        lost: bool = False,
         artifact: Optional[str] = None,
         stored_bytes: Optional[int] = None,
         plain_bytes: Optional[int] = None,
     ) -> RunRecord:
-        """Put on record how a run ended (with an error: failed) and tell the observers."""
+        """Put on record how a run ended (with an error: failed) and tell the observers.
+
+        Args:
+            run: The run.
+            error: Why it failed.
+            lost: A restore failed and the old database could not be brought back.
+            artifact: The artifact's path.
+            stored_bytes: Its size.
+            plain_bytes: The size of the SQL text in it.
+        """
         record = self.catalog.finish(
             run.run_id,
-            FAILED if error else SUCCESS,
+            LOST if lost else FAILED if error else SUCCESS,
             error=error,
             artifact=artifact,
             stored_bytes=stored_bytes,

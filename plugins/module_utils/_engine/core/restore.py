@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Optional
 
 from ..db.base import Dbms
-from ..errors import ArtifactError, BackupDbError, ConfigError, RestoreError
+from ..errors import ArtifactError, BackupDbError, ConfigError, DatabaseLostError, RestoreError
 from ..utils.clock import Clock, to_text
 from ..utils.processes import ProcessTable
 from .backup import BackupResult, Progress, ProgressCallback
@@ -162,24 +162,31 @@ class Restorer:
             warnings = self._load(plan, plan.stored, target, tell)
             self._compare(plan, target)
         except BaseException as exc:
-            raise _with_state(exc, self._bring_back(plan, safety, tell)) from None
+            state, lost = self._bring_back(plan, safety, tell)
+            if lost:
+                raise DatabaseLostError(f"{exc}. {state}") from None
+            raise _with_state(exc, state) from None
         return RestoreOutcome(str(safety.path) if safety else None, warnings)
 
-    def _bring_back(self, plan: RestorePlan, safety: Optional[StoredArtifact], tell: ProgressCallback) -> str:
-        """Undo a failed restore and return in a sentence what the state is now."""
+    def _bring_back(
+        self, plan: RestorePlan, safety: Optional[StoredArtifact], tell: ProgressCallback
+    ) -> tuple[str, bool]:
+        """Undo a failed restore; return in a sentence what the state is now, and whether the old database is lost."""
         self._processes.cancelled.clear()  # also when told to stop: the old state comes back first
         self._drop_quietly(plan.dbms, plan.target)
         if safety is None:
-            return "Nothing was left behind."
+            return "Nothing was left behind.", False
         try:
             plan.dbms.create_database(plan.target, safety.manifest.settings)
             self._load(plan, safety, plan.target, tell)
         except BackupDbError as exc:
-            return (
-                f"THE OLD DATABASE COULD NOT BE BROUGHT BACK ({exc.message}). Its sealed backup is {safety.path};"
-                f" restore it by hand: {safety.manifest.restore_by_hand}"
+            by_hand = safety.manifest.restore_by_hand
+            state = (
+                f"THE OLD DATABASE COULD NOT BE BROUGHT BACK ({exc.message}) Its sealed backup is {safety.path};"
+                f" restore it by hand: {by_hand}"
             )
-        return f"The old database {plan.target!r} was brought back from its safety backup {safety.path}."
+            return state, True
+        return f"The old database {plan.target!r} was brought back from its safety backup {safety.path}.", False
 
     def _load(
         self, plan: RestorePlan, stored: StoredArtifact, database: str, tell: ProgressCallback

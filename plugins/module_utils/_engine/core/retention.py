@@ -22,7 +22,7 @@ from ..errors import BackupDbError
 from ..reports import RetentionReport
 from ..utils.clock import to_text
 from ..utils.files import fsync_directory
-from .catalog import SUCCESS
+from .catalog import FAILED, LOST, VANISHED
 from .context import Context
 from .locks import database_lock
 from .storage import StoredArtifact, storage_error
@@ -91,7 +91,8 @@ def remove_artifact(stored: StoredArtifact) -> None:
 def prune_database(context: Context, database_id: str, database: str, dry_run: bool) -> RetentionReport:
     """Apply its retention to one database.
 
-    Nothing is removed while the newest backup run of the database is a failed one: what is there may be all there is.
+    Nothing is removed while the newest backup run of the database is a failed one, or a restore has lost the database:
+    what is there may be all there is.
 
     Args:
         context: What to work with.
@@ -106,9 +107,8 @@ def prune_database(context: Context, database_id: str, database: str, dry_run: b
     retention = context.config.policy_of(database_id, database).retention
     decisions = plan_retention(context.storage.artifacts(database_id, database), retention)
     spent = [decision for decision in decisions if not decision.keep]
-    last = context.catalog.runs("backup", database_id, database, limit=1)
-    if spent and last and last[0].outcome not in (SUCCESS, "running"):
-        reason = f"The newest backup run {last[0].outcome}; nothing is removed until one succeeds."
+    reason = _reason_to_hold(context, database_id, database)
+    if spent and reason:
         held = {"database_id": database_id, "database": database, "reason": reason}
         return RetentionReport(False, tuple(map(_described, decisions)), (), (held,))
     if spent and not dry_run:
@@ -117,6 +117,20 @@ def prune_database(context: Context, database_id: str, database: str, dry_run: b
                 _remove_and_record(context, decision.stored)
     kept = tuple(_described(decision) for decision in decisions if decision.keep)
     return RetentionReport(bool(spent), kept, tuple(map(_described, spent)), ())
+
+
+def _reason_to_hold(context: Context, database_id: str, database: str) -> str | None:
+    """Return why nothing may be removed now, in a sentence."""
+    backups = context.catalog.runs("backup", database_id, database, limit=1)
+    if backups and backups[0].outcome in (FAILED, VANISHED):
+        return f"The newest backup run {backups[0].outcome}; nothing is removed until one succeeds."
+    restores = context.catalog.runs("restore", database_id, database, limit=1)
+    if restores and restores[0].outcome in (LOST, VANISHED):
+        return (
+            "The last restore may have lost the database, so that newer backups may hold less than older ones;"
+            " nothing is removed until a restore succeeds."
+        )
+    return None
 
 
 def _remove_and_record(context: Context, stored: StoredArtifact) -> None:

@@ -25,6 +25,7 @@ STATEMENT_SECONDS = 300
 def mysql_engine(instance: Instance, credential: Credential) -> Engine:
     """Return an SQLAlchemy engine for MySQL or MariaDB (PyMySQL); nothing is connected yet."""
     import sqlalchemy
+    from sqlalchemy.pool import NullPool
 
     arguments: dict[str, Any] = {
         "user": credential.username,
@@ -46,7 +47,9 @@ def mysql_engine(instance: Instance, credential: Credential) -> Engine:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         arguments["ssl"] = context
-    return sqlalchemy.create_engine("mysql+pymysql://", connect_args=arguments, isolation_level="AUTOCOMMIT")
+    return sqlalchemy.create_engine(
+        "mysql+pymysql://", connect_args=arguments, isolation_level="AUTOCOMMIT", poolclass=NullPool
+    )
 
 
 def mysql_socket(instance: Instance) -> str:

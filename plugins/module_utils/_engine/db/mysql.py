@@ -102,10 +102,10 @@ class MySql(Dbms):
             (database,),
         )
         warnings = []
-        loose = sorted(str(name) for name, engine, _ in engines if engine and engine not in TRANSACTIONAL_ENGINES)
+        loose = sorted(str(name) for name, engine, _kind in engines if engine and engine not in TRANSACTIONAL_ENGINES)
         if loose:
             warnings.append(f"Tables without transactions may hold rows of different moments: {', '.join(loose)}.")
-        versioned = sorted(str(name) for name, _, kind in engines if kind == "SYSTEM VERSIONED")
+        versioned = sorted(str(name) for name, _engine, kind in engines if kind == "SYSTEM VERSIONED")
         if versioned and not self._dumps_history:
             warnings.append(
                 f"This server's client cannot dump the history of system-versioned tables: {', '.join(versioned)}."
@@ -162,7 +162,8 @@ class MySql(Dbms):
             preamble=self._preamble(inspection),
             postamble=self._postamble(database, inspection),
             end_marker=END_MARKER,
-            restore_by_hand=f"gunzip -c {{artifact}} | {loader} --binary-mode NEW_DATABASE",
+            restore_by_hand=f"gunzip -c {{artifact}} | {loader} --binary-mode --default-character-set=utf8mb4"
+            " NEW_DATABASE",
         )
 
     def _preamble(self, inspection: Inspection) -> str:
@@ -216,7 +217,7 @@ class MySql(Dbms):
         """Return the call of ``mariadb`` or ``mysql`` that loads SQL, leaving line ends and NUL bytes as they are."""
         client = mysql_client(self._server.flavour, "mariadb", "mysql", self.processes)
         options = ["--batch", "--binary-mode", "--default-character-set=utf8mb4", f"--max-allowed-packet={MAX_PACKET}"]
-        return self._command(client.path, client.number, [*options, "--", database])
+        return self._command(client.path, client.number, [*options, f"--database={database}"])
 
     def create_database(self, database: str, settings: Mapping[str, Any]) -> None:
         """Create an empty database with its character set and collation."""

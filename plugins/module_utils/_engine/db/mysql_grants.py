@@ -28,7 +28,13 @@ _COLUMN = """
 SELECT GRANTEE, TABLE_NAME, PRIVILEGE_TYPE, IS_GRANTABLE, COLUMN_NAME FROM information_schema.COLUMN_PRIVILEGES
 WHERE TABLE_SCHEMA = %s
 """
-_ROUTINE = "SELECT User, Host, Routine_name, Routine_type, Proc_priv FROM mysql.procs_priv WHERE Db = %s"
+# Both servers store names outside ASCII twice encoded in this table, so each is read as it is and decoded once more.
+_ROUTINE = """
+SELECT User, Host, Routine_name, CONVERT(BINARY CONVERT(Routine_name USING latin1) USING utf8mb4), Routine_type,
+Proc_priv FROM mysql.procs_priv
+WHERE Db = %s OR CONVERT(BINARY CONVERT(Db USING latin1) USING utf8mb4) = %s
+"""
+_ROUTINES = "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s"
 _GRANTEE = re.compile(r"'(.*)'@'(.*)'", re.DOTALL)
 
 
@@ -68,16 +74,16 @@ def grant_statements(query: Query, database: str) -> list[str]:
         add(_account(grantee), quote_name(table), "", privilege, may_grant == "YES")
     for grantee, table, privilege, may_grant, column in query(_COLUMN, (database,)):
         add(_account(grantee), quote_name(table), "", f"{privilege} ({quote_name(column)})", may_grant == "YES")
-    for user, host, routine, kind, granted in query(_ROUTINE, (database,)):
+    # Grants on routines outlive these, so those on what is gone are left out: they could not be made again.
+    routines = {_decoded(row[0]).lower(): _decoded(row[0]) for row in query(_ROUTINES, (database,))}
+    for user, host, raw, decoded, kind, granted in query(_ROUTINE, (database, database)):
+        routine = next((routines[n] for n in (_decoded(raw).lower(), _decoded(decoded).lower()) if n in routines), None)
+        if routine is None:
+            continue
         names = {name.strip().upper() for name in _decoded(granted).split(",") if name.strip()}
         for privilege in names - {"GRANT"} or {"USAGE"}:
-            add(
-                (_decoded(user), _decoded(host)),
-                quote_name(_decoded(routine)),
-                f"{_decoded(kind)} ",
-                privilege,
-                "GRANT" in names,
-            )
+            account = (_decoded(user), _decoded(host))
+            add(account, quote_name(routine), f"{_decoded(kind)} ", privilege, "GRANT" in names)
     statements = [_statement(database, *key, sorted(privileges[key]), key in grantable) for key in sorted(privileges)]
     if not statements:
         return []
@@ -91,7 +97,7 @@ def grant_statements(query: Query, database: str) -> list[str]:
 def _statement(
     database: str, account: tuple[str, str], target: str, kind: str, privileges: list[str], may_grant: bool
 ) -> str:
-    target, _, pattern = target.partition("\0")
+    target, pattern = target.split("\0") if "\0" in target else (target, "")
     user, host = account
     # MariaDB's roles are accounts without a host.
     grantee = f"{quote_text(user)}@{quote_text(host)}" if host else quote_name(user)

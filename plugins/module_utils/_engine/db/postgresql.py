@@ -15,7 +15,7 @@ from ..utils.processes import Command
 from .base import Check, Dbms, DumpPlan, Inspection, Server, version_number
 from .clients import postgresql_client
 from .connection import CONNECT_SECONDS, connect, postgresql_engine, postgresql_host, postgresql_tls
-from .postgresql_settings import create_clauses, quote_name, settings_statements
+from .postgresql_settings import create_clauses, preamble_statements, quote_name, settings_statements
 
 MAINTENANCE_DATABASE = "postgres"
 LOCK_WAIT_SECONDS = 300
@@ -137,6 +137,10 @@ class PostgreSql(Dbms):
         with connect(engine, self.instance, self.redactor, database) as connection:
             for kind, query in _INVENTORY.items():
                 inventory[kind] = sorted(str(row[0]) for row in connection.exec_driver_sql(query, ()))
+            owners = connection.exec_driver_sql(
+                "SELECT extname, pg_get_userbyid(extowner) FROM pg_extension WHERE extname <> 'plpgsql'", ()
+            )
+            extension_owners = {str(name): str(owner) for name, owner in owners}
             size = int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
         locale = raw.get("datlocale") or raw.get("daticulocale")
         settings = {
@@ -151,18 +155,24 @@ class PostgreSql(Dbms):
             "comment": raw["comment"],
             "acl": raw["acl"],
             "configuration": raw["configuration"],
+            "extension_owners": extension_owners or None,
         }
-        return Inspection({k: v for k, v in settings.items() if v is not None}, inventory, size)
+        warnings = []
+        if len(set(extension_owners.values())) > 1:
+            warnings.append(
+                "Extensions have several owners, of which a restore can keep one:"
+                f" {', '.join(f'{name} of {owner}' for name, owner in sorted(extension_owners.items()))}."
+            )
+        return Inspection({k: v for k, v in settings.items() if v is not None}, inventory, size, tuple(warnings))
 
     def plan_dump(self, database: str, inspection: Inspection) -> DumpPlan:
         """Plan a dump by ``pg_dump`` in its plain format: one consistent snapshot, loadable by ``psql`` alone."""
         client = postgresql_client("pg_dump", self._server.number[0], self.processes)
         options = ["--format=plain", "--no-password", f"--lock-wait-timeout={LOCK_WAIT_SECONDS}s"]
-        clauses = create_clauses(inspection.settings)
         return DumpPlan(
             command=self._command(client.path, options, database),
             client_version=client.version,
-            preamble=f"-- Load into an empty database: CREATE DATABASE name {clauses};\n",
+            preamble=preamble_statements(inspection.settings),
             postamble=settings_statements(inspection.settings),
             end_marker=END_MARKER,
             restore_by_hand="createdb --template=template0 NEW_DATABASE && gunzip -c {artifact}"

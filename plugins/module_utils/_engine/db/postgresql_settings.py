@@ -51,6 +51,24 @@ def create_clauses(settings: Mapping[str, Any]) -> str:
     return " ".join(clauses)
 
 
+def preamble_statements(settings: Mapping[str, Any]) -> str:
+    """Return SQL to load before the dump.
+
+    A dump does not say who owns an extension; it becomes whoever creates it. So the load is made as that owner, where
+    it is a superuser on the target too (and can thus do all that a restore does) and we may become that one.
+    """
+    text = f"-- Load into an empty database: CREATE DATABASE name {create_clauses(settings)};\n"
+    owners = list((settings.get("extension_owners") or {}).values())
+    if not owners:
+        return text
+    owner = max(sorted(set(owners)), key=owners.count)
+    condition = (
+        f"EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = {quote_text(owner)} AND rolsuper)"
+        " AND (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)"
+    )
+    return text + _do(f"IF {condition} THEN EXECUTE {quote_text(f'SET ROLE {quote_name(owner)}')}; END IF;")
+
+
 def settings_statements(settings: Mapping[str, Any]) -> str:
     """Return SQL that gives the current database its owner, comment, grants and configuration.
 
@@ -64,7 +82,7 @@ def settings_statements(settings: Mapping[str, Any]) -> str:
     for role, assignments in settings.get("configuration") or []:
         target = f"ROLE {_for_format(quote_name(role))} IN DATABASE %1$I" if role else "DATABASE %1$I"
         for assignment in assignments:
-            name, _, value = assignment.partition("=")
+            name, value = assignment.split("=", 1)
             written = value if name.lower() in _QUOTED_LISTS else quote_text(value)
             quoted = ".".join(quote_name(part) for part in name.split("."))
             commands.append((role, f"ALTER {target} SET {_for_format(quoted)} TO {_for_format(written)}"))
@@ -78,7 +96,7 @@ def settings_statements(settings: Mapping[str, Any]) -> str:
             option = " WITH GRANT OPTION" if grantable and grantee != owner else ""
             commands.append((grantee, f"GRANT {privilege} ON DATABASE %1$I TO {to}{option}"))
     lines = [_guarded(role, command) for role, command in commands]
-    return "-- Settings of the database itself, applied to the one we are connected to\n" + "".join(lines)
+    return "RESET ROLE;\n-- Settings of the database itself, applied to the one we are connected to\n" + "".join(lines)
 
 
 def _guarded(role: str | None, command: str) -> str:
@@ -87,7 +105,11 @@ def _guarded(role: str | None, command: str) -> str:
         condition = f"EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = {quote_text(role)})"
         missing = quote_text(f"role {role} does not exist: a setting of the database that names it was left out")
         execute = f"IF {condition} THEN {execute} ELSE RAISE WARNING USING MESSAGE = {missing}; END IF;"
-    body = f"BEGIN {execute} END"
+    return _do(execute)
+
+
+def _do(statements: str) -> str:
+    body = f"BEGIN {statements} END"
     tag = "$vya$"
     while tag in body:
         tag = f"{tag[:-1]}_$"

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..config import Config
-from ..core.catalog import ALL_DATABASES, FAILED, OPEN, SUCCESS, VANISHED, Catalog, RunRecord
+from ..core.catalog import ALL_DATABASES, FAILED, LOST, OPEN, SUCCESS, VANISHED, Catalog, RunRecord
 from ..core.storage import Storage, StoredArtifact
 from ..errors import StorageError
 from ..utils.files import write_atomically
@@ -126,7 +126,7 @@ class _CatalogCollector:
             "Operations of any kind that failed, or vanished together with their process.",
             labels=(*_DATABASE, "operation", "outcome"),
         )
-        bad = (r for r in self._ended if r.outcome in (FAILED, VANISHED))
+        bad = (r for r in self._ended if r.outcome in (FAILED, VANISHED, LOST))
         for labels, count in sorted(Counter((r.database_id, r.database, r.kind, r.outcome) for r in bad).items()):
             family.add_metric(labels, count)
         return family

@@ -76,7 +76,7 @@ def call_as_owner(path: Path, function: Callable[[], Any]) -> Any:
     os.close(writing)
     with open(reading, "rb") as stream:
         answer = stream.read()
-    _, status = os.waitpid(child, 0)
+    status = os.waitpid(child, 0)[1]
     return _result(answer, os.waitstatus_to_exitcode(status))
 
 

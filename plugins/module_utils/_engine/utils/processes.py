@@ -115,7 +115,7 @@ class ProcessTable:
 
     def __init__(self) -> None:
         self._children: set[Child] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may cancel while the main thread holds it
         self.cancelled = threading.Event()
 
     @contextlib.contextmanager
