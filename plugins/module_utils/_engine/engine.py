@@ -142,14 +142,14 @@ class Engine:
             raise
         except BackupDbError as exc:
             if received:
-                raise StoppedError(str(exc), received[0]) from None
+                raise StoppedError(str(exc), signal_number=received[0]) from None
             raise
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
         if received:
             name = signal.Signals(received[0]).name
-            raise StoppedError(f"Stopped by {name}; what was under way was cleaned up.", received[0])
+            raise StoppedError(f"Stopped by {name}; what was under way was cleaned up.", signal_number=received[0])
 
     def backup(
         self,

@@ -91,7 +91,7 @@ class StoppedError(BackupDbError):
 
     exit_code = 143
 
-    def __init__(self, message: str, signal_number: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, hint: str = "", *, signal_number: int = 15) -> None:
+        super().__init__(message, hint)
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
