@@ -162,7 +162,7 @@ class MySql(Dbms):
             preamble=self._preamble(inspection),
             postamble=self._postamble(database, inspection),
             end_marker=END_MARKER,
-            restore_by_hand=f"gunzip -c {{artifact}} | {loader} --binary-mode --default-character-set=utf8mb4"
+            restore_by_hand=f"gunzip -c {{artifact}} | {loader} --binary-mode --comments --default-character-set=utf8mb4"
             " NEW_DATABASE",
         )
 
@@ -214,9 +214,13 @@ class MySql(Dbms):
         )
 
     def load_command(self, database: str) -> Command:
-        """Return the call of ``mariadb`` or ``mysql`` that loads SQL, leaving line ends and NUL bytes as they are."""
+        """Return the call of ``mariadb`` or ``mysql`` that loads SQL.
+
+        Line ends, NUL bytes and the comments in bodies of routines, triggers and events stay as they are.
+        """
         client = mysql_client(self._server.flavour, "mariadb", "mysql", self.processes)
-        options = ["--batch", "--binary-mode", "--default-character-set=utf8mb4", f"--max-allowed-packet={MAX_PACKET}"]
+        options = ["--batch", "--binary-mode", "--comments", "--default-character-set=utf8mb4"]
+        options.append(f"--max-allowed-packet={MAX_PACKET}")
         return self._command(client.path, client.number, [*options, f"--database={database}"])
 
     def create_database(self, database: str, settings: Mapping[str, Any]) -> None:
