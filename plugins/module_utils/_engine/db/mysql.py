@@ -162,8 +162,8 @@ class MySql(Dbms):
             preamble=self._preamble(inspection),
             postamble=self._postamble(database, inspection),
             end_marker=END_MARKER,
-            restore_by_hand=f"gunzip -c {{artifact}} | {loader} --binary-mode --comments --default-character-set=utf8mb4"
-            " NEW_DATABASE",
+            restore_by_hand=f"gunzip -c {{artifact}} | {loader} --binary-mode --comments"
+            " --default-character-set=utf8mb4 NEW_DATABASE",
         )
 
     def _preamble(self, inspection: Inspection) -> str:
