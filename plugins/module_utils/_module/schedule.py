@@ -84,7 +84,7 @@ class Systemd:
             self._do("enable", "--now", *stopped)
 
     def _succeeds(self, *arguments: str) -> bool:
-        return self._module.run_command([self._systemctl, "--quiet", *arguments])[0] == 0
+        return bool(self._module.run_command([self._systemctl, "--quiet", *arguments])[0] == 0)
 
     def _do(self, *arguments: str) -> None:
         from .._engine.errors import BackupDbError
