@@ -57,6 +57,12 @@ def parse_duration(value: object) -> timedelta:
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
+def _time_of_day(number: int) -> str:
+    """Turn what YAML 1.1 made of ``14:00`` or ``14:00:30`` back into a time of day."""
+    hours_minutes, seconds = divmod(number, 60) if number >= 24 * 60 else (number, 0)
+    return f"{hours_minutes // 60:02d}:{hours_minutes % 60:02d}" + (f":{seconds:02d}" if seconds else "")
+
+
 class Section(BaseModel):
     """Base of every section: unknown keys are refused, values are fixed once read."""
 
@@ -159,9 +165,9 @@ class Schedule(Section):
     @field_validator("times", mode="before")
     @classmethod
     def _time_texts(cls, value: object) -> object:
-        # YAML 1.1 reads an unquoted 02:00 as the number 120 (sexagesimal), so such numbers are turned back.
+        # YAML 1.1 reads an unquoted 14:00 as the number 840 (base 60), so such numbers are turned back.
         if isinstance(value, (list, tuple)):
-            return tuple(f"{v // 60:02d}:{v % 60:02d}" if isinstance(v, int) else v for v in value)
+            return tuple(_time_of_day(each) if isinstance(each, int) else each for each in value)
         return value
 
     @field_validator("times")

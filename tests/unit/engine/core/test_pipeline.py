@@ -1,0 +1,239 @@
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pipeline: what passes it arrives whole, and what is not whole is refused."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vya_backupdb.core.pipeline import ArtifactWriter, dump_segment, load_chunks, read_segments
+from vya_backupdb.core.storage import PartialFile
+from vya_backupdb.errors import ArtifactError, DumpError, RestoreError
+from vya_backupdb.utils.processes import Command, ProcessTable, describe_exit, secret_descriptor
+
+MARKER = re.compile(rb"\n-- end\n\Z")
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+
+
+def shell(script: str) -> Command:
+    return Command(("/bin/sh", "-c", script))
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[ArtifactWriter]:
+    partial = PartialFile(tmp_path / "x.sql.gz")
+    yield ArtifactWriter(partial, 1)
+    partial.discard()
+
+
+def dump(writer: ArtifactWriter, script: str, processes: ProcessTable | None = None, **limits: timedelta) -> str:
+    limits = {"stall_timeout": MINUTE, "timeout": MINUTE, **limits}
+    explain = lambda text: " / ".join(line for line in text.splitlines() if "warning" not in line)  # noqa: E731
+    return dump_segment(writer, processes or ProcessTable(), shell(script), MARKER, explain=explain, **limits)
+
+
+def test_a_whole_dump_is_stored_counted_and_hashed(tmp_path: Path) -> None:
+    partial = PartialFile(tmp_path / "x.sql.gz")
+    writer = ArtifactWriter(partial, 6)
+    writer.add_text("preamble", "-- first\n")
+    seen: list[int] = []
+    complaints = dump_segment(
+        writer,
+        ProcessTable(),
+        shell("echo 'a warning' >&2; i=0; while [ $i -lt 9 ]; do echo row $i; i=$((i+1)); done; printf '\\n-- end\\n'"),
+        MARKER,
+        stall_timeout=MINUTE,
+        timeout=MINUTE,
+        explain=lambda _text: "",
+        progress=seen.append,
+    )
+    writer.add_text("postamble", "")
+    partial.seal()
+    stored = (tmp_path / "x.sql.gz").read_bytes()
+    plain = gzip.decompress(stored)
+    assert complaints == "a warning"
+    assert plain.startswith(b"-- first\nrow 0\n")
+    assert (len(stored), len(plain)) == (writer.stored_bytes, writer.plain_bytes)
+    assert writer.sha256 == hashlib.sha256(stored).hexdigest()
+    assert [s.kind for s in writer.segments] == ["preamble", "dump"]
+    assert seen[-1] == writer.segments[1].plain_length
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("printf 'row\\n-- end\\n'; exit 3", r"sh failed \(exit code 3\): it gave no reason"),
+        ("printf 'row\\n-- end\\n'; echo no such table >&2; exit 2", "no such table"),
+        ("printf 'row\\n-- end\\n'; echo lost something >&2", "reported an error although it ended with 0"),
+        ("echo row", "does not end as a whole dump does"),
+        ("printf 'row\\n-- end\\n'; echo and more", "does not end as a whole dump does"),
+        ("true", "does not end as a whole dump does"),
+        ("printf '\\n-- end\\n'; kill -9 $$", "killed by SIGKILL"),
+    ],
+)
+def test_what_is_not_whole_is_refused(writer: ArtifactWriter, script: str, message: str) -> None:
+    with pytest.raises(DumpError, match=message):
+        dump(writer, script)
+
+
+def test_silence_slowness_and_refusing_to_end_are_given_up(writer: ArtifactWriter) -> None:
+    with pytest.raises(DumpError, match="sent nothing for 0:00:01"):
+        dump(writer, "echo row; sleep 60", stall_timeout=SECOND)
+    with pytest.raises(DumpError, match="still at work after 0:00:01"):
+        dump(writer, "while :; do echo row; sleep 0.1; done", timeout=SECOND)
+    with pytest.raises(DumpError, match="did not end"):
+        dump(writer, "printf '\\n-- end\\n'; exec >&-; sleep 60", stall_timeout=SECOND)
+
+
+def test_a_cancelled_dump_is_said_to_be_stopped(writer: ArtifactWriter) -> None:
+    processes = ProcessTable()
+    processes.cancel()
+    with pytest.raises(DumpError, match="was stopped"):
+        dump(writer, "sleep 60", processes)
+
+
+def test_grandchildren_end_with_the_child(writer: ArtifactWriter, tmp_path: Path) -> None:
+    with pytest.raises(DumpError):
+        dump(writer, f"sleep 600 & echo $! > {tmp_path}/pid; echo row; wait", stall_timeout=SECOND)
+    pid = int((tmp_path / "pid").read_text())
+    state = Path(f"/proc/{pid}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def members(*parts: bytes) -> bytes:
+    return b"".join(gzip.compress(part, 1) for part in parts)
+
+
+def read(path: Path, stored: bytes, sha256: str | None = None) -> bytes:
+    path.write_bytes(stored)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return b"".join(read_segments(descriptor, sha256 or hashlib.sha256(stored).hexdigest(), "It"))
+    finally:
+        os.close(descriptor)
+
+
+@settings(max_examples=60)
+@given(parts=st.lists(st.binary(max_size=5000), min_size=1, max_size=6), level=st.integers(1, 9))
+def test_what_was_written_is_read_back(
+    parts: list[bytes], level: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("pipeline")
+    partial = PartialFile(folder / "x.sql.gz")
+    writer = ArtifactWriter(partial, level)
+    for part in parts:
+        writer.add_stream("dump", iter((part[:100], part[100:])))
+    partial.seal()
+    stored = (folder / "x.sql.gz").read_bytes()
+    assert gzip.GzipFile(fileobj=io.BytesIO(stored)).read() == b"".join(parts)
+    assert read(folder / "copy", stored, writer.sha256) == b"".join(parts)
+    for segment, part in zip(writer.segments, parts, strict=True):
+        alone = stored[segment.offset : segment.offset + segment.length]
+        assert zlib.decompress(alone, 31) == part
+
+
+def test_the_tail_is_the_end_of_what_passed(writer: ArtifactWriter) -> None:
+    assert writer.add_stream("dump", iter((b"x" * 5000, b"yz"))) == (b"x" * 5000 + b"yz")[-4096:]
+    assert writer.add_stream("dump", iter((b"a", b"b" * 9000))) == b"b" * 4096
+    assert writer.add_stream("dump", iter(())) == b""
+
+
+@settings(max_examples=60)
+@given(position=st.integers(0, 10_000), bit=st.integers(0, 7))
+def test_any_flipped_bit_is_noticed(position: int, bit: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    stored = bytearray(members(os.urandom(3000), b"text " * 500, b"\n-- end\n"))
+    digest = hashlib.sha256(stored).hexdigest()
+    stored[position % len(stored)] ^= 1 << bit
+    with pytest.raises(ArtifactError, match="damaged"):
+        read(tmp_path_factory.mktemp("flip") / "x", bytes(stored), digest)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10_000))
+def test_any_cut_is_noticed(position: int) -> None:
+    stored = members(b"one", b"two" * 900)
+    descriptor = os.memfd_create("cut")
+    try:
+        os.write(descriptor, stored[: position % len(stored)])
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        with pytest.raises(ArtifactError, match="damaged"):
+            list(read_segments(descriptor, hashlib.sha256(stored).hexdigest(), "It"))
+    finally:
+        os.close(descriptor)
+
+
+def test_what_compresses_a_thousandfold_is_read_in_pieces(tmp_path: Path) -> None:
+    stored = gzip.compress(bytes(50_000_000), 9)
+    path = tmp_path / "zeros"
+    path.write_bytes(stored)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        pieces = [len(piece) for piece in read_segments(descriptor, hashlib.sha256(stored).hexdigest(), "It")]
+    finally:
+        os.close(descriptor)
+    assert sum(pieces) == 50_000_000
+    assert max(pieces) <= 4 * 1024 * 1024
+
+
+def load(script: str, chunks: Iterator[bytes], stall: timedelta = MINUTE) -> str:
+    return load_chunks(ProcessTable(), shell(script), chunks, stall_timeout=stall, explain=lambda text: text)
+
+
+def test_a_client_gets_all_and_its_end_decides(tmp_path: Path) -> None:
+    assert load(f"cat > {tmp_path}/out; echo remark >&2", iter((b"a" * 3_000_000, b"b"))) == "remark"
+    assert (tmp_path / "out").stat().st_size == 3_000_001
+    with pytest.raises(RestoreError, match=r"failed \(exit code 4\): no"):
+        load("head -c 1 >/dev/null; echo no >&2; exit 4", iter((b"x" * 5_000_000,)))
+    with pytest.raises(RestoreError, match="took nothing for 0:00:01"):
+        load("sleep 60", iter((b"x" * 5_000_000,)), SECOND)
+    with pytest.raises(RestoreError, match="did not end after 0:00:01"):
+        load("cat >/dev/null; sleep 60", iter((b"x",)), SECOND)
+
+
+def test_a_damaged_artifact_ends_the_client() -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"x"
+        raise ArtifactError("It is damaged.")
+
+    with pytest.raises(ArtifactError, match="It is damaged"):
+        load("cat >/dev/null", broken())
+
+
+def test_a_secret_is_read_by_the_child_and_shown_to_nobody(tmp_path: Path) -> None:
+    command = Command(
+        ("/bin/sh", "-c", "cat {secret}; cat $FILE; tr '\\0' '\\n' < /proc/$$/cmdline; env", "{secret}"),
+        {"FILE": "{secret}"},
+        b"hunter2",
+    )
+    code, output, _errors = ProcessTable().run(command)
+    assert code == 0
+    assert output.count("hunter2") == 2
+    assert "hunter2" not in repr(command)
+    with secret_descriptor(b"x") as descriptor:
+        assert os.fstat(descriptor).st_mode & 0o7777 == 0o600
+
+
+def test_our_own_environment_does_not_steer_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "elsewhere")
+    monkeypatch.setenv("MYSQL_PWD", "hunter2")
+    assert "elsewhere" not in ProcessTable().run(shell("env"))[1]
+    assert "hunter2" not in ProcessTable().run(shell("env"))[1]
+
+
+def test_how_a_process_ended_in_words() -> None:
+    assert describe_exit(1) == "exit code 1"
+    assert describe_exit(-15) == "killed by SIGTERM"
+    assert describe_exit(-99) == "killed by signal 99"
