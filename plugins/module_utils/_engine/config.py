@@ -330,7 +330,8 @@ class Config(Section):
                 raise ValueError(f"{kind} {name!r} is there twice")
         for policy in self.policies:
             for pattern in policy.instances:
-                if not any(fnmatch.fnmatchcase(instance.database_id, pattern) for instance in self.instances):
+                matched = any(fnmatch.fnmatchcase(instance.database_id, pattern) for instance in self.instances)
+                if pattern != "*" and not matched:
                     raise ValueError(f"policy {policy.name!r} names the instance {pattern!r}, which is not configured")
         return self
 
