@@ -19,8 +19,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import fingerprint_mysql  # noqa: E402
-import fingerprint_postgresql  # noqa: E402
+import fingerprint_mysql
+import fingerprint_postgresql
 
 DBMS = ("mariadb", "mysql", "postgresql")
 
@@ -96,7 +96,9 @@ def main(arguments: list[str] | None = None) -> int:
     for dbms in DBMS:
         command = commands.add_parser(dbms, help=f"print the fingerprint of a {dbms} database")
         command.add_argument("database")
-        command.add_argument("--client", nargs=argparse.REMAINDER, help="the client to run, with its options; comes last")
+        command.add_argument(
+            "--client", nargs=argparse.REMAINDER, help="the client to run, with its options; comes last"
+        )
     command = commands.add_parser("compare", help="compare two fingerprints; exits 1 if they differ")
     command.add_argument("before", type=Path)
     command.add_argument("after", type=Path)
@@ -106,13 +108,13 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "compare":
             before, after = (json.loads(path.read_text("utf-8")) for path in (options.before, options.after))
             found = compare(before, after, tuple(options.ignore))
-            print("\n".join(found) if found else "no difference")
+            sys.stdout.write("\n".join(found or ["no difference"]) + "\n")
             return 1 if found else 0
         json.dump(fingerprint(options.command, options.database, options.client), sys.stdout, indent=1, sort_keys=True)
-        print()
+        sys.stdout.write("\n")
         return 0
     except (RuntimeError, OSError, ValueError) as error:
-        print(f"fingerprint: {error}", file=sys.stderr)
+        sys.stderr.write(f"fingerprint: {error}\n")
         return 2
 
 

@@ -89,7 +89,7 @@ class Server:
         answers = []
         for block in text.split("fingerprint mark\n-\n")[1:]:
             lines = [[_unescape(field) for field in line.split("\t")] for line in block.split("\n")[:-1]]
-            answers.append([dict(zip(lines[0], line)) for line in lines[1:]])
+            answers.append([dict(zip(lines[0], line, strict=True)) for line in lines[1:]])
         return answers
 
     def one(self, statement: str) -> list[Row]:
@@ -115,9 +115,8 @@ def neutral(row: Row, database: str) -> Row:
     for key, value in row.items():
         if key.upper() in VOLATILE:
             continue
-        if value == database and (key.upper().endswith("_SCHEMA") or key == "SCHEMA_NAME"):
-            value = PLACEHOLDER
-        kept[key] = value.replace(name(database) + ".", name(PLACEHOLDER) + ".")
+        names_it = value == database and (key.upper().endswith("_SCHEMA") or key == "SCHEMA_NAME")
+        kept[key] = PLACEHOLDER if names_it else value.replace(name(database) + ".", name(PLACEHOLDER) + ".")
     return kept
 
 
@@ -160,7 +159,7 @@ def _contents(server: Server, tables: list[Row], columns: list[Row]) -> dict[str
             own += [{"COLUMN_NAME": hidden, "DATA_TYPE": "timestamp"} for hidden in ("ROW_START", "ROW_END")]
         statements.append(_checksum(title, own, history))
         names.append(title)
-    return dict(zip(names, server.first_rows(statements)))
+    return dict(zip(names, server.first_rows(statements), strict=True))
 
 
 def _catalogue(server: Server, view: str, where: str, key: list[str]) -> dict[str, Row]:
@@ -171,6 +170,8 @@ def _catalogue(server: Server, view: str, where: str, key: list[str]) -> dict[st
         # A library has a creator, who has no rights over it and cannot be set: it becomes whoever loads the dump.
         upper = {column.upper(): value for column, value in row.items() if column.upper() != "CREATOR"}
         found[" ".join(name(upper[column]) for column in key)] = neutral(upper, server.database)
+    if len(found) != len(rows):
+        raise RuntimeError(f"two rows of {view} have the same name, so one would hide the other")
     return found
 
 
@@ -178,13 +179,12 @@ def _definitions(server: Server, kinds: list[tuple[str, str]]) -> dict[str, Row]
     """SHOW CREATE of every (kind, name)."""
     answers = server.first_rows([f"SHOW CREATE {kind} {name(title)}" for kind, title in kinds])
     found = {}
-    for (kind, title), answer in zip(kinds, answers):
+    for (kind, title), answer in zip(kinds, answers, strict=True):
         row = neutral(answer, server.database)
-        for key, value in row.items():
-            if key == "Create Table":
-                value = re.sub(r"( ENGINE=\S+) AUTO_INCREMENT=\d+", r"\1", value)
-                # MySQL spells the character set out or not, by whether the collation was; the collation implies it.
-                row[key] = re.sub(r" CHARACTER SET \w+ COLLATE ", " COLLATE ", value)
+        if "Create Table" in row:
+            definition = re.sub(r"( ENGINE=\S+) AUTO_INCREMENT=\d+", r"\1", row["Create Table"])
+            # MySQL spells the character set out or not, by whether the collation was; the collation implies it.
+            row["Create Table"] = re.sub(r" CHARACTER SET \w+ COLLATE ", " COLLATE ", definition)
         found[f"{kind} {name(title)}"] = row
     return found
 
@@ -203,8 +203,20 @@ def _grants(server: Server) -> dict[str, Any]:
     for table, where in tables.items():
         for row in server.one(f"SELECT * FROM mysql.{table} WHERE {where}"):
             who = f"{name(row['User'])}@{name(row['Host'])}"
-            what = " ".join(row[key] for key in ("Routine_type", "Routine_name", "Table_name", "Column_name") if key in row)
-            skipped = {"Timestamp", "Grantor", "User", "Host", "Db", "Routine_type", "Routine_name", "Table_name", "Column_name"}
+            what = " ".join(
+                row[key] for key in ("Routine_type", "Routine_name", "Table_name", "Column_name") if key in row
+            )
+            skipped = {
+                "Timestamp",
+                "Grantor",
+                "User",
+                "Host",
+                "Db",
+                "Routine_type",
+                "Routine_name",
+                "Table_name",
+                "Column_name",
+            }
             given = {key: value for key, value in row.items() if key not in skipped and value not in ("N", "")}
             found[f"{who} on {table}: {what}"] = given
     return found
@@ -221,12 +233,16 @@ def fingerprint(client: list[str], database: str) -> dict[str, Any]:
         Sections (tables, contents, routines, ...), each a mapping by name; made of JSON types only.
 
     Raises:
-        RuntimeError: The client failed or there is no such database.
+        RuntimeError: The client failed, there is no such database, or two objects share a name.
     """
     server = Server(client, database)
     own = literal(database)
-    views = {row["TABLE_NAME"].upper() for row in server.one(
-        "SELECT TABLE_NAME AS TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'information_schema'")}
+    views = {
+        row["TABLE_NAME"].upper()
+        for row in server.one(
+            "SELECT TABLE_NAME AS TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'information_schema'"
+        )
+    }
     in_schema = f"TABLE_SCHEMA = {own}"
     tables = _catalogue(server, "TABLES", in_schema, ["TABLE_NAME"])
     columns = _catalogue(server, "COLUMNS", in_schema, ["TABLE_NAME", "COLUMN_NAME"])
@@ -244,13 +260,16 @@ def fingerprint(client: list[str], database: str) -> dict[str, Any]:
     shown += [("TRIGGER", row["TRIGGER_NAME"]) for row in triggers.values()]
     shown += [(row["ROUTINE_TYPE"], row["ROUTINE_NAME"]) for row in routines.values()]
     shown += [("EVENT", row["EVENT_NAME"]) for row in events.values()]
+    positions_of = [f"SELECT * FROM {name(sequence)}" for sequence in sequences]
     result: dict[str, Any] = {
         "settings": _catalogue(server, "SCHEMATA", f"SCHEMA_NAME = {own}", []),
         "tables": tables,
         "columns": columns,
         "indexes": _catalogue(server, "STATISTICS", in_schema, ["TABLE_NAME", "INDEX_NAME", "SEQ_IN_INDEX"]),
         "partitions": _catalogue(
-            server, "PARTITIONS", in_schema + " AND PARTITION_NAME IS NOT NULL",
+            server,
+            "PARTITIONS",
+            in_schema + " AND PARTITION_NAME IS NOT NULL",
             ["TABLE_NAME", "PARTITION_NAME", "SUBPARTITION_NAME"],
         ),
         "foreign keys": _catalogue(
@@ -265,7 +284,7 @@ def fingerprint(client: list[str], database: str) -> dict[str, Any]:
         "events": events,
         "definitions": _definitions(server, shown),
         "auto_increment": {row["t"]: row["p"] for row in positions},
-        "sequences": dict(zip(sequences, server.first_rows([f"SELECT * FROM {name(title)}" for title in sequences]))),
+        "sequences": dict(zip(sequences, server.first_rows(positions_of), strict=True)),
         "grants": _grants(server),
         "contents": _contents(server, stored, list(columns.values())),
     }
