@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from fingerprint import compare, fingerprint
 from fingerprint_changes import MARIADB, MYSQL, MYSQL_FAMILY, POSTGRESQL, Change
-from load_sample import client, load, run
+from load import client, load, run
 
 ORIGINAL, COPY = "fingerprint_original", "fingerprint_copy"
 DUMP = ("--single-transaction", "--routines", "--events", "--triggers", "--hex-blob")

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Load the sample that fits the server into a database that exists: the accounts, then the files for its version.
 
-    load_sample.py mariadb shop
-    load_sample.py mysql shop --own-name
-    load_sample.py postgresql shop
+    load.py mariadb shop
+    load.py mysql shop --own-name
+    load.py postgresql shop
 
 Runs on the database host as root, through the vendor's client over the local socket.
 """
@@ -95,7 +95,7 @@ def main() -> int:
     try:
         load(options.dbms, options.database, options.own_name)
     except RuntimeError as error:
-        sys.stderr.write(f"load_sample: {error}\n")
+        sys.stderr.write(f"load: {error}\n")
         return 1
     return 0
 
