@@ -23,6 +23,7 @@ CONTENT = {
     "README.md",
     "changelogs",
     "docs",
+    "examples",
     "meta",
     "playbooks",
     "plugins",
