@@ -17,9 +17,10 @@ import socket
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, Optional, Union
+from typing import Any, Literal, Optional, Union, get_args
 from zoneinfo import ZoneInfo
 
+from .core.calendar import calendar_expressions
 from .errors import ConfigError
 from .utils.third_party import (
     BaseModel,
@@ -37,7 +38,6 @@ DEFAULT_CONFIG_PATH = Path("/etc/vya-backupdb/config.yml")
 _DURATION = re.compile(r"^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def parse_duration(value: object) -> timedelta:
@@ -147,7 +147,7 @@ class Schedule(Section):
     for a host; ``retries`` and ``retry_delay`` say what follows a failed run.
     """
 
-    days: tuple[Weekday, ...] = WEEKDAYS
+    days: tuple[Weekday, ...] = get_args(Weekday)
     times: tuple[str, ...] = ()
     timezone: str = "UTC"
     interval: Optional[timedelta] = None
@@ -196,10 +196,18 @@ class Schedule(Section):
             raise ValueError("a schedule without days never runs")
         if self.interval is not None and self.interval < timedelta(minutes=1):
             raise ValueError("an interval below one minute cannot be kept")
-        from .core.scheduler import calendar_expressions
-
-        calendar_expressions(self)
+        self.calendar_expressions()
         return self
+
+    def calendar_expressions(self) -> list[str]:
+        """Return the schedule as values of systemd's ``OnCalendar=``, none for an interval that has no such form.
+
+        Raises:
+            ValueError: The schedule contradicts itself or never comes true.
+        """
+        return calendar_expressions(
+            days=self.days, times=self.times, timezone=self.timezone, interval=self.interval, cron=self.cron
+        )
 
 
 class Compression(Section):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..errors import StorageError
-from ..security.audit import acting_user
+from ..security.identity import acting_user
 from ..utils.clock import Clock, utc_now
 from ..utils.third_party import DeclarativeBase, Mapped, mapped_column
 

@@ -1,7 +1,7 @@
 # Copyright (c) Vya.Digital and the vya.backupdb contributors
 # GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Schedules as systemd knows them: calendar expressions, and a service and a timer for each policy."""
+"""Schedules as systemd knows them: a service and a timer for each policy."""
 
 from __future__ import annotations
 
@@ -10,60 +10,15 @@ from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
-from ..config import DEFAULT_CONFIG_PATH, WEEKDAYS, Config, Policy, Schedule
+from ..config import DEFAULT_CONFIG_PATH, Config, Policy, Schedule
 from ..errors import ConfigError
 from ..security.keys import NO_KEY
-from .cron import number_list, translate_cron, weekday_list
 
 UNIT_PREFIX = "vya-backupdb-backup-"
 EXECUTABLE = Path("/opt/vya-backupdb/venv/bin/vya-backupdb")
 USER = "vya-backupdb"
-_DAY = timedelta(days=1)
 _SAFE_WORD = re.compile(r"[\w/.:@%+=,$-]+")
 _FIRST_RUN_AFTER_BOOT = timedelta(minutes=15)
-
-
-def calendar_expressions(schedule: Schedule) -> list[str]:
-    """Return the schedule as values of ``OnCalendar=``; it runs whenever one of them comes true.
-
-    An interval that does not divide a day into equal parts of whole minutes cannot be written so; for it the list is
-    empty, and the timer counts from one run to the next instead.
-
-    Raises:
-        ValueError: The schedule contradicts itself or never comes true.
-    """
-    every_day = set(schedule.days) == set(WEEKDAYS)
-    days = weekday_list(frozenset(WEEKDAYS.index(day) for day in schedule.days))
-    if schedule.cron is not None:
-        if not every_day:
-            raise ValueError("days and cron contradict each other; name the days in the cron expression")
-        lines = translate_cron(schedule.cron)
-    elif schedule.interval is not None:
-        lines = [f"{days}*-*-* {time}" for time in _interval_times(schedule.interval)]
-        if not lines and not every_day:
-            raise ValueError("this interval cannot be kept to certain days: it does not divide a day into equal parts")
-    else:
-        lines = [
-            f"{days}*-*-* {time if time.count(':') == 2 else time + ':00'}" for time in sorted(set(schedule.times))
-        ]
-    return [f"{line} {schedule.timezone}" for line in lines]
-
-
-def _interval_times(interval: timedelta) -> list[str]:
-    """Times of day, counted from midnight, as few expressions as possible; none if the last part would be cut short."""
-    if interval % timedelta(minutes=1) or interval > _DAY or _DAY % interval:
-        return []
-    step = interval // timedelta(minutes=1)
-    minutes_of: dict[int, set[int]] = {}
-    for minute in range(0, 24 * 60, step):
-        minutes_of.setdefault(minute // 60, set()).add(minute % 60)
-    hours_with: dict[frozenset[int], set[int]] = {}
-    for hour, minutes in minutes_of.items():
-        hours_with.setdefault(frozenset(minutes), set()).add(hour)
-    return [
-        f"{number_list(frozenset(hours), 0, 23)}:{number_list(minutes, 0, 59)}:00"
-        for minutes, hours in hours_with.items()
-    ]
 
 
 def render_units(
@@ -125,12 +80,12 @@ def _service(config: Config, policy: Policy, executable: Path, config_path: Path
 
 
 def _timer(policy: Policy, schedule: Schedule, config_path: Path) -> str:
-    expressions = calendar_expressions(schedule)
+    expressions = schedule.calendar_expressions()
     if expressions:
         lines = [f"OnCalendar={expression}" for expression in expressions]
         lines.append(f"Persistent={_yes_no(schedule.catch_up)}")
     else:
-        interval = schedule.interval or _DAY
+        interval = schedule.interval or timedelta(days=1)
         # systemd keeps no count over a reboot. Whoever wants missed runs caught up gets one soon after each boot.
         first = (
             f"OnBootSec={_seconds(_FIRST_RUN_AFTER_BOOT)}" if schedule.catch_up else f"OnActiveSec={_seconds(interval)}"

@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import StorageError
 from ..utils.clock import Clock, to_text, utc_now
+from .identity import acting_user
 
 if TYPE_CHECKING:
     from ..core.catalog import RunRecord
     from ..core.events import Batch
-
-LOGIN_UID_FILE = Path("/proc/self/loginuid")
-_NO_LOGIN = 2**32 - 1
 
 
 class AuditLog:
@@ -110,27 +106,3 @@ class AuditLog:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def acting_user(environment: Mapping[str, str] = os.environ, login_uid_file: Path = LOGIN_UID_FILE) -> str:
-    """Return the name of the person at work.
-
-    That is who logged in, whatever sudo or su made of them since; the kernel keeps that number and does not let it be
-    changed. Where nobody logged in (a timer) it is the user behind sudo, else the process's own user.
-
-    Args:
-        environment: The environment variables.
-        login_uid_file: Where the kernel tells who logged in.
-    """
-    try:
-        uid = int(login_uid_file.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        uid = _NO_LOGIN
-    if uid == _NO_LOGIN:
-        if environment.get("SUDO_USER"):
-            return environment["SUDO_USER"]
-        uid = os.getuid()
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

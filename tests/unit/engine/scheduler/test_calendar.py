@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vya_backupdb.config import WEEKDAYS, Schedule, parse_config
-from vya_backupdb.core.scheduler import calendar_expressions
 from vya_backupdb.errors import ConfigError
 
 NextElapses = Callable[[Iterable[str], datetime, int], list[datetime]]
@@ -49,7 +48,7 @@ times_of_day = st.tuples(st.integers(0, 23), st.integers(0, 59), st.integers(0, 
     ],
 )
 def test_what_comes_out(settings: dict[str, Any], expressions: list[str]) -> None:
-    assert calendar_expressions(Schedule(**settings)) == expressions
+    assert Schedule(**settings).calendar_expressions() == expressions
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -73,12 +72,12 @@ def test_systemd_runs_on_those_days_at_those_times(
         for time in times
     ]
     expected = sorted(moment.astimezone(timezone.utc) for moment in candidates if moment > BASE)[:5]
-    assert next_elapses(calendar_expressions(schedule), BASE, 5) == expected
+    assert next_elapses(schedule.calendar_expressions(), BASE, 5) == expected
 
 
 @pytest.mark.parametrize("minutes", [number for number in range(1, 1441) if 1440 % number == 0])
 def test_systemd_keeps_every_interval_that_divides_a_day(minutes: int, next_elapses: NextElapses) -> None:
-    expressions = calendar_expressions(Schedule(interval=timedelta(minutes=minutes)))
+    expressions = Schedule(interval=timedelta(minutes=minutes)).calendar_expressions()
     count = min(1440 // minutes + 1, 60)
     before = MIDNIGHT - timedelta(seconds=1)
     expected = [MIDNIGHT + timedelta(minutes=minutes * number) for number in range(count)]
@@ -88,7 +87,7 @@ def test_systemd_keeps_every_interval_that_divides_a_day(minutes: int, next_elap
 @settings(max_examples=200)
 @given(seconds=st.integers(60, 4 * 86400))
 def test_other_intervals_have_no_expression(seconds: int) -> None:
-    has_one = bool(calendar_expressions(Schedule(interval=timedelta(seconds=seconds))))
+    has_one = bool(Schedule(interval=timedelta(seconds=seconds)).calendar_expressions())
     assert has_one == (seconds % 60 == 0 and 86400 % seconds == 0)
 
 

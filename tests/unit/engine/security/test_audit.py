@@ -18,7 +18,8 @@ import pytest
 from vya_backupdb.core.catalog import RunRecord
 from vya_backupdb.core.events import Batch
 from vya_backupdb.errors import StorageError
-from vya_backupdb.security.audit import AuditLog, acting_user
+from vya_backupdb.security.audit import AuditLog
+from vya_backupdb.security.identity import acting_user
 
 NOON = datetime(2026, 1, 9, 12, 0, 0, tzinfo=timezone.utc)
 RUN = RunRecord(
