@@ -22,6 +22,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     for title, command in (
         ("failed units", "systemctl --failed --no-pager --no-legend"),
         ("timers", "systemctl list-timers --all --no-pager 'vya-backupdb-*'"),
-        ("journal", f"journalctl --no-pager --lines {LINES}"),
+        ("journal", f"journalctl --no-pager --lines {LINES} --unit 'vya-backupdb-*' --unit '*node-exporter*'"),
+        ("warnings", f"journalctl --no-pager --lines {LINES} --priority warning"),
     ):
         report.sections.append((f"{title} of {host.backend.hostname}", host.run(command).stdout))

@@ -32,12 +32,17 @@ def test_entries_are_encrypted(host: Host) -> None:
 def test_they_open_the_servers(host: Host) -> None:
     check = host.run("vya-backupdb check --json")
     assert check.stdout, check.stderr
-    connections = {
+    servers = {
         entry["database_id"]: entry["status"]
         for entry in json.loads(check.stdout)["checks"]
-        if entry["check"] == "connection"
+        if entry["check"] in ("connection", "server")
     }
-    assert connections == {"mysql-01": "ok", "postgresql-01": "ok"}, check.stdout
+    assert servers == {"mysql-01": "ok", "postgresql-01": "ok"}, check.stdout
+
+
+def test_accounts_as_the_readme_makes_them_are_enough(host: Host) -> None:
+    check = json.loads(host.run("vya-backupdb check --json").stdout)
+    assert check["ok"], check
 
 
 def test_nothing_secret_is_in_the_journal(host: Host) -> None:

@@ -32,10 +32,9 @@ def test_backups_can_replace_their_file_and_touch_no_other(host: Host) -> None:
     directory = host.file(DIRECTORY)
     assert (directory.group, directory.mode) == ("vya-backupdb", 0o1775)
     host.run(f"echo other_metric 1 > {DIRECTORY}/other.prom")
+    replacing = f"umask 022; cd {DIRECTORY} && echo vya_backupdb_test 42 > .new && mv .new vya_backupdb.prom"
     for _ in range(2):
-        written = host.run(
-            f"{AS_USER} sh -c 'umask 022; cd {DIRECTORY} && echo vya_backupdb_test 42 > .new && mv .new vya_backupdb.prom'"
-        )
+        written = host.run(f"{AS_USER} sh -c '{replacing}'")
         assert written.rc == 0, written.stderr
     assert host.run(f"{AS_USER} rm -f {DIRECTORY}/other.prom").rc != 0
 
@@ -43,5 +42,5 @@ def test_backups_can_replace_their_file_and_touch_no_other(host: Host) -> None:
 def test_exporter_publishes_what_is_written(host: Host) -> None:
     host.run(f"{AS_USER} sh -c 'umask 022; echo vya_backupdb_test 42 > {DIRECTORY}/vya_backupdb.prom'")
     lines = scrape(host)
-    assert [line for line in lines if line.startswith("vya_backupdb_test")][0].endswith(" 42")
+    assert next(line for line in lines if line.startswith("vya_backupdb_test")).endswith(" 42")
     assert "node_textfile_scrape_error 0" in lines

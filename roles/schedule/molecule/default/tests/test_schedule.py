@@ -29,7 +29,9 @@ def test_timers_wait_and_start_with_the_host(host: Host, policy: str) -> None:
     timer = host.service(unit(policy, "timer"))
     assert timer.is_running
     assert timer.is_enabled
-    next_run = host.run(f"systemctl show {unit(policy, 'timer')} --property NextElapseUSecRealtime,NextElapseUSecMonotonic")
+    next_run = host.run(
+        f"systemctl show {unit(policy, 'timer')} --property NextElapseUSecRealtime,NextElapseUSecMonotonic"
+    )
     assert any(line.partition("=")[2] not in ("", "0", "infinity") for line in next_run.stdout.splitlines())
 
 
