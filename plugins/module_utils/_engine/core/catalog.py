@@ -1,7 +1,11 @@
 # Copyright (c) Vya.Digital and the vya.backupdb contributors
 # GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The catalog: every run, good or bad, in an SQLite file that many processes may use at once."""
+"""The catalog: every run, good or bad, in an SQLite file that many processes may use at once.
+
+It keeps SQLite's rollback journal: in WAL mode even reading makes files beside it, so that a check mode that promises to
+change nothing would, and with a connection for each of a few small transactions WAL saves nothing.
+"""
 
 from __future__ import annotations
 
@@ -147,10 +151,8 @@ class Catalog:
 
             @sqlalchemy.event.listens_for(engine, "connect")
             def _configure(connection: Any, _record: Any) -> None:
-                connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")
 
-            table = _Base.metadata.tables[_Run.__tablename__]
             with engine.begin() as connection:
                 version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
                 if version > SCHEMA_VERSION:
@@ -158,11 +160,13 @@ class Catalog:
                         f"The catalog {self.path} has schema version {version}; this engine knows {SCHEMA_VERSION}.",
                         "Upgrade the engine by applying the role vya.backupdb.runtime.",
                     )
-                # Two processes may come here at once, so the database itself decides who creates.
-                connection.execute(CreateTable(table, if_not_exists=True))
-                for index in sorted(table.indexes, key=lambda each: str(each.name)):
-                    connection.execute(CreateIndex(index, if_not_exists=True))
-                connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
+                if version < SCHEMA_VERSION:
+                    # Two processes may come here at once, so the database itself decides who creates.
+                    table = _Base.metadata.tables[_Run.__tablename__]
+                    connection.execute(CreateTable(table, if_not_exists=True))
+                    for index in sorted(table.indexes, key=lambda each: str(each.name)):
+                        connection.execute(CreateIndex(index, if_not_exists=True))
+                    connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
             self._factory = sessionmaker(engine)
             return self._factory
 

@@ -162,8 +162,8 @@ def _day(moment: datetime, zone: tzinfo) -> str:
 
 
 def _week(moment: datetime, zone: tzinfo) -> str:
-    year, week, _ = moment.astimezone(zone).isocalendar()
-    return f"{year}-W{week:02d}"
+    calendar = moment.astimezone(zone).isocalendar()
+    return f"{calendar.year}-W{calendar.week:02d}"
 
 
 def _month(moment: datetime, zone: tzinfo) -> str:

@@ -14,16 +14,18 @@ LOGIN_UID_FILE = Path("/proc/self/loginuid")
 _NO_LOGIN = 2**32 - 1
 
 
-def acting_user(environment: Mapping[str, str] = os.environ, login_uid_file: Path = LOGIN_UID_FILE) -> str:
+def acting_user(environment: Mapping[str, str] | None = None, login_uid_file: Path = LOGIN_UID_FILE) -> str:
     """Return the name of the person at work.
 
     That is who logged in, whatever sudo or su made of them since; the kernel keeps that number and does not let it be
     changed. Where nobody logged in (a timer) it is the user behind sudo, else the process's own user.
 
     Args:
-        environment: The environment variables.
+        environment: The environment variables; the process's own unless given.
         login_uid_file: Where the kernel tells who logged in.
     """
+    if environment is None:
+        environment = os.environ
     try:
         uid = int(login_uid_file.read_text(encoding="ascii"))
     except (OSError, ValueError):
