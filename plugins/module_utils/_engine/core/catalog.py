@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The catalog: every run, good or bad, in an SQLite file that many processes may use at once.
 
-It keeps SQLite's rollback journal: in WAL mode even reading makes files beside it, so that a check mode that promises to
-change nothing would, and with a connection for each of a few small transactions WAL saves nothing.
+It keeps SQLite's rollback journal: in WAL mode even reading makes files beside it, so that a check mode that promises
+to change nothing would, and with a connection for each of a few small transactions WAL saves nothing.
 """
 
 from __future__ import annotations

@@ -90,13 +90,17 @@ def test_the_latest_of_each_database(catalog: Catalog) -> None:
     assert ALL_DATABASES in [r.database for r in catalog.latest_backups()]
 
 
-def test_threads_may_begin_it_together(catalog: Catalog) -> None:
-    threads = [threading.Thread(target=lambda n=n: catalog.start("backup", "i", str(n))) for n in range(8)]
+def test_threads_may_use_it_together(catalog: Catalog) -> None:
+    def work(number: int) -> None:
+        for _each in range(5):
+            catalog.finish(catalog.start("backup", "i", str(number)).run_id, SUCCESS)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(catalog.runs()) == 8
+    assert [run.outcome for run in catalog.runs()] == [SUCCESS] * 40
 
 
 def test_a_catalog_that_cannot_be_used_is_said(tmp_path: Path) -> None:
