@@ -52,6 +52,12 @@ def literal(text: str) -> str:
     return "CONVERT(0x" + text.encode().hex() + " USING utf8mb4)" if text else "''"
 
 
+def same(expression: str, text: str) -> str:
+    """A condition that holds for exactly this text; the first half lets the server look it up by name."""
+    # The catalogues compare regardless of case and accents, by which they would mix databases up.
+    return f"{expression} = {literal(text)} AND {expression} = {literal(text)} COLLATE utf8mb4_bin"
+
+
 def _unescape(field: str) -> str:
     return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[0]), field)
 
@@ -191,13 +197,13 @@ def _definitions(server: Server, kinds: list[tuple[str, str]]) -> dict[str, Row]
 
 def _grants(server: Server) -> dict[str, Any]:
     """The rows of the grant tables that name this database, with the privileges that are given."""
-    own = literal(server.database)
+    twice = "CONVERT(BINARY CONVERT(Db USING latin1) USING utf8mb4)"
     tables = {
-        "db": f"REPLACE(REPLACE(Db, '\\\\_', '_'), '\\\\%', '%') = {own}",
-        "tables_priv": f"Db = {own}",
-        "columns_priv": f"Db = {own}",
+        "db": same("REPLACE(REPLACE(Db, '\\\\_', '_'), '\\\\%', '%')", server.database),
+        "tables_priv": same("Db", server.database),
+        "columns_priv": same("Db", server.database),
         # The servers store names outside ASCII twice encoded in this table.
-        "procs_priv": f"(Db = {own} OR CONVERT(BINARY CONVERT(Db USING latin1) USING utf8mb4) = {own})",
+        "procs_priv": f"({same('Db', server.database)} OR {same(twice, server.database)})",
     }
     found: dict[str, Any] = {}
     for table, where in tables.items():
@@ -236,21 +242,20 @@ def fingerprint(client: list[str], database: str) -> dict[str, Any]:
         RuntimeError: The client failed, there is no such database, or two objects share a name.
     """
     server = Server(client, database)
-    own = literal(database)
     views = {
         row["TABLE_NAME"].upper()
         for row in server.one(
             "SELECT TABLE_NAME AS TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'information_schema'"
         )
     }
-    in_schema = f"TABLE_SCHEMA = {own}"
+    in_schema = same("TABLE_SCHEMA", database)
     tables = _catalogue(server, "TABLES", in_schema, ["TABLE_NAME"])
     columns = _catalogue(server, "COLUMNS", in_schema, ["TABLE_NAME", "COLUMN_NAME"])
     stored = [row for row in tables.values() if row["TABLE_TYPE"] in ("BASE TABLE", "SYSTEM VERSIONED")]
     sequences = [row["TABLE_NAME"] for row in tables.values() if row["TABLE_TYPE"] == "SEQUENCE"]
-    triggers = _catalogue(server, "TRIGGERS", f"TRIGGER_SCHEMA = {own}", ["TRIGGER_NAME"])
-    routines = _catalogue(server, "ROUTINES", f"ROUTINE_SCHEMA = {own}", ["ROUTINE_TYPE", "ROUTINE_NAME"])
-    events = _catalogue(server, "EVENTS", f"EVENT_SCHEMA = {own}", ["EVENT_NAME"])
+    triggers = _catalogue(server, "TRIGGERS", same("TRIGGER_SCHEMA", database), ["TRIGGER_NAME"])
+    routines = _catalogue(server, "ROUTINES", same("ROUTINE_SCHEMA", database), ["ROUTINE_TYPE", "ROUTINE_NAME"])
+    events = _catalogue(server, "EVENTS", same("EVENT_SCHEMA", database), ["EVENT_NAME"])
     positions = server.one(
         "SELECT TABLE_NAME AS t, AUTO_INCREMENT AS p FROM information_schema.TABLES "
         f"WHERE {in_schema} AND AUTO_INCREMENT IS NOT NULL"
@@ -262,7 +267,7 @@ def fingerprint(client: list[str], database: str) -> dict[str, Any]:
     shown += [("EVENT", row["EVENT_NAME"]) for row in events.values()]
     positions_of = [f"SELECT * FROM {name(sequence)}" for sequence in sequences]
     result: dict[str, Any] = {
-        "settings": _catalogue(server, "SCHEMATA", f"SCHEMA_NAME = {own}", []),
+        "settings": _catalogue(server, "SCHEMATA", same("SCHEMA_NAME", database), []),
         "tables": tables,
         "columns": columns,
         "indexes": _catalogue(server, "STATISTICS", in_schema, ["TABLE_NAME", "INDEX_NAME", "SEQ_IN_INDEX"]),
@@ -273,13 +278,16 @@ def fingerprint(client: list[str], database: str) -> dict[str, Any]:
             ["TABLE_NAME", "PARTITION_NAME", "SUBPARTITION_NAME"],
         ),
         "foreign keys": _catalogue(
-            server, "REFERENTIAL_CONSTRAINTS", f"CONSTRAINT_SCHEMA = {own}", ["TABLE_NAME", "CONSTRAINT_NAME"]
+            server, "REFERENTIAL_CONSTRAINTS", same("CONSTRAINT_SCHEMA", database), ["TABLE_NAME", "CONSTRAINT_NAME"]
         ),
         "views": _catalogue(server, "VIEWS", in_schema, ["TABLE_NAME"]),
         "triggers": triggers,
         "routines": routines,
         "parameters": _catalogue(
-            server, "PARAMETERS", f"SPECIFIC_SCHEMA = {own}", ["ROUTINE_TYPE", "SPECIFIC_NAME", "ORDINAL_POSITION"]
+            server,
+            "PARAMETERS",
+            same("SPECIFIC_SCHEMA", database),
+            ["ROUTINE_TYPE", "SPECIFIC_NAME", "ORDINAL_POSITION"],
         ),
         "events": events,
         "definitions": _definitions(server, shown),
@@ -289,10 +297,10 @@ def fingerprint(client: list[str], database: str) -> dict[str, Any]:
         "contents": _contents(server, stored, list(columns.values())),
     }
     for view, where, key in (
-        ("SCHEMATA_EXTENSIONS", f"SCHEMA_NAME = {own}", []),
-        ("COLUMN_STATISTICS", f"SCHEMA_NAME = {own}", ["TABLE_NAME", "COLUMN_NAME"]),
-        ("LIBRARIES", f"LIBRARY_SCHEMA = {own}", ["LIBRARY_NAME"]),
-        ("ROUTINE_LIBRARIES", f"ROUTINE_SCHEMA = {own}", ["ROUTINE_NAME", "LIBRARY_NAME"]),
+        ("SCHEMATA_EXTENSIONS", same("SCHEMA_NAME", database), []),
+        ("COLUMN_STATISTICS", same("SCHEMA_NAME", database), ["TABLE_NAME", "COLUMN_NAME"]),
+        ("LIBRARIES", same("LIBRARY_SCHEMA", database), ["LIBRARY_NAME"]),
+        ("ROUTINE_LIBRARIES", same("ROUTINE_SCHEMA", database), ["ROUTINE_NAME", "LIBRARY_NAME"]),
     ):
         if view in views:
             result[view.lower()] = _catalogue(server, view, where, key)
