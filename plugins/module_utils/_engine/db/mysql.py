@@ -23,6 +23,7 @@ MAX_PACKET = "1073741824"  # the largest that server and client know; rows above
 
 END_MARKER = re.compile(rb"\n-- Dump completed(?: on [0-9: -]+)?\s*\Z")
 _CHATTER = re.compile(r"^\s*$|\[Warning\]|^(?:--\s*)?Warning:|^\[Note\]", re.IGNORECASE)
+_SERVER_SAYS = re.compile(r"ERROR \d+ \(")
 
 _INVENTORY = {
     "table": "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
@@ -153,8 +154,11 @@ class MySql(Dbms):
         ]
         if flavour == "mysql":
             options += ["--set-gtid-purged=OFF", "--column-statistics=0"]
-        elif inspection.settings.get("system_versioned_tables") and client.number >= (10, 11):
-            options.append("--dump-history")
+        else:
+            # A locked table whose default comes from a sequence could not be filled when loaded (error 1100).
+            options.append("--skip-add-locks")
+            if inspection.settings.get("system_versioned_tables") and client.number >= (10, 11):
+                options.append("--dump-history")
         loader = "mariadb" if flavour == "mariadb" else "mysql"
         return DumpPlan(
             command=self._command(client.path, client.number, [*options, "--", database]),
@@ -285,8 +289,12 @@ class MySql(Dbms):
         return [privilege for privilege in _DUMP_PRIVILEGES if not re.search(rf"\b{privilege}\b(?=[,\s])", held)]
 
     def real_errors(self, stderr: str) -> list[str]:
-        """Return the complaints that are not mere warnings."""
-        return [" ".join(line.split()) for line in stderr.splitlines() if not _CHATTER.search(line)]
+        """Return the complaints that are not mere warnings.
+
+        MariaDB's client shows the statement that failed before it says why: data that has no place in a message.
+        """
+        lines = [" ".join(line.split()) for line in stderr.splitlines() if not _CHATTER.search(line)]
+        return [line for line in lines if _SERVER_SAYS.match(line)] or lines
 
     def refuse_incompatible(self, manifest_dbms: Mapping[str, str]) -> None:
         """Refuse an artifact of another make or a newer version, and settings that would break a load."""

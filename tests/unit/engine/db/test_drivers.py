@@ -185,6 +185,8 @@ def test_what_clients_say_is_sorted_into_errors_and_chatter() -> None:
     assert mysql.real_errors(
         "mysqldump: [Warning] A password\n-- Warning: skipped\n\nmysqldump: Error: gone (2013)"
     ) == ["mysqldump: Error: gone (2013)"]
+    shown = "--------------\nINSERT INTO t VALUES ('private')\n--------------\n\nERROR 1100 (HY000) at line 7: Not locked"
+    assert mysql.real_errors(shown) == ["ERROR 1100 (HY000) at line 7: Not locked"]
     postgresql = PostgreSql(
         Instance(database_id="x", dbms="postgresql"), Credential("x", "u", "hunter2"), ProcessTable()
     )
