@@ -45,7 +45,7 @@ def test_memory_does_not_grow_with_the_database(targets: list[Target]) -> None:
         small, large = (sizes[megabytes] for megabytes in MEGABYTES)
         for what in ("backup", "restore"):
             # Kilobytes of each program.
-            print(f"{target} {what}: {MEGABYTES[0]} MB {small[what]}, {MEGABYTES[1]} MB {large[what]}", file=sys.stderr)
+            sys.stderr.write(f"{target} {what}: {MEGABYTES[0]} MB {small[what]}, {MEGABYTES[1]} MB {large[what]}\n")
             for program in large[what]:
                 assert large[what][program] < small[what].get(program, 0) * GROWTH, (target, what, small, large)
             assert sum(large[what].values()) < sum(small[what].values()) * GROWTH

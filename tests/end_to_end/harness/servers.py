@@ -126,11 +126,12 @@ class Target:
             self.sql(f"DROP DATABASE IF EXISTS {self.quoted(database)};")
         elif database in self.databases():
             # PostgreSQL keeps a database as long as it has subscriptions.
-            letting_go = "'ALTER SUBSCRIPTION %1$I DISABLE; ALTER SUBSCRIPTION %1$I SET (slot_name = NONE);'"
-            mine = (
-                "FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            changes = "ALTER SUBSCRIPTION %1$I DISABLE; ALTER SUBSCRIPTION %1$I SET (slot_name = NONE);"
+            statements = self.sql(
+                f"SELECT format('{changes} DROP SUBSCRIPTION %1$I;', subname) FROM pg_subscription"
+                " WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database());",
+                database,
             )
-            statements = self.sql(f"SELECT format({letting_go} 'DROP SUBSCRIPTION %1$I;', subname) {mine};", database)
             self.sql(statements, database)
             self.sql(f"DROP DATABASE {self.quoted(database)} WITH (FORCE);")
 
