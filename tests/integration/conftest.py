@@ -24,6 +24,14 @@ def _servers() -> list[Server]:
     return [mysql, Server("postgresql", "postgresql", {"dbms": "postgresql", "host": "127.0.0.1"})]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pass that PyMySQL leaves the socket of a refused connection to the garbage collector."""
+    config.addinivalue_line(
+        "filterwarnings", "ignore:Exception ignored.*socket:pytest.PytestUnraisableExceptionWarning"
+    )
+    config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
+
+
 @pytest.fixture(scope="session")
 def servers() -> dict[str, Server]:
     """The host's servers with an account for the engine, by kind."""

@@ -196,7 +196,9 @@ SPECIAL = {
                 || 'attcollation,attacl}}')::text[])
             || jsonb_build_object(
                 'position', row_number() OVER (PARTITION BY c.attrelid ORDER BY c.attnum),
-                'attoptions', (SELECT array_agg(o ORDER BY o) FROM unnest(c.attoptions) AS o),
+                -- Late minor releases keep a position in the log here for themselves, new with each table.
+                'attoptions', (SELECT array_agg(o ORDER BY o) FROM unnest(c.attoptions) AS o
+                    WHERE o NOT LIKE 'pg\_attver=%'),
                 'type', pg_catalog.format_type(c.atttypid, c.atttypmod),
                 'collation', {identity("pg_collation", "c.attcollation")},
                 'default', (SELECT pg_catalog.pg_get_expr(adbin, adrelid) FROM pg_catalog.pg_attrdef

@@ -195,7 +195,7 @@ class Restorer:
         remarks = load_chunks(
             self._processes,
             plan.dbms.load_command(database),
-            plain_chunks(stored),
+            plan.dbms.renamed(plain_chunks(stored), stored.manifest.database, database),
             stall_timeout=plan.stall_timeout,
             explain=plan.dbms.explain,
             progress=lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "loading", done, total)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import abc
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,6 +125,10 @@ class Dbms(abc.ABC):
     @abc.abstractmethod
     def load_command(self, database: str) -> Command:
         """Return the call of the client that loads SQL from standard input, stopping at the first error."""
+
+    def renamed(self, chunks: Iterator[bytes], old: str, new: str) -> Iterator[bytes]:
+        """Return a dump's content such that it loads into a database of another name and touches no other."""
+        return chunks
 
     @abc.abstractmethod
     def create_database(self, database: str, settings: Mapping[str, Any]) -> None:

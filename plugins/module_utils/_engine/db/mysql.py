@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import BackupDbError, RestoreError, ServerError
@@ -16,25 +16,16 @@ from .base import Check, Dbms, DumpPlan, Inspection, Server, version_number
 from .clients import mysql_client
 from .connection import connect, mysql_engine, mysql_socket
 from .mysql_grants import grant_statements, quote_name, quote_text
+from .mysql_inspection import database_settings, inspect_database
 
 SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
-TRANSACTIONAL_ENGINES = ("InnoDB", "ROCKSDB", "TokuDB", "ndbcluster", "SEQUENCE")
+_LONGEST_STATEMENT = 4096
 MAX_PACKET = "1073741824"  # the largest that server and client know; rows above the default would abort a dump
 
 END_MARKER = re.compile(rb"\n-- Dump completed(?: on [0-9: -]+)?\s*\Z")
 _CHATTER = re.compile(r"^\s*$|\[Warning\]|^(?:--\s*)?Warning:|^\[Note\]", re.IGNORECASE)
 _SERVER_SAYS = re.compile(r"ERROR \d+ \(")
 
-_INVENTORY = {
-    "table": "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
-    " AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')",
-    "view": "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s",
-    "sequence": "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_TYPE = 'SEQUENCE'",
-    "trigger": "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s",
-    "routine": "SELECT CONCAT(LOWER(ROUTINE_TYPE), ' ', ROUTINE_NAME) FROM information_schema.ROUTINES"
-    " WHERE ROUTINE_SCHEMA = %s",
-    "event": "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s",
-}
 # What a complete dump needs. SELECT on all covers the bodies of routines, also those of other definers.
 _DUMP_PRIVILEGES = ("SELECT", "SHOW VIEW", "TRIGGER", "EVENT")
 
@@ -48,15 +39,14 @@ class MySql(Dbms):
     def _engine(self) -> Any:
         return mysql_engine(self.instance, self.credential)
 
-    def _rows(self, statement: str, parameters: tuple[Any, ...] | None = None) -> list[tuple[Any, ...]]:
+    def _rows(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         with connect(self._engine, self.instance, self.redactor) as connection:
-            return [tuple(row) for row in connection.exec_driver_sql(statement, parameters)]
+            return [tuple(row) for row in connection.exec_driver_sql(statement, dict(parameters or {}))]
 
     def _execute(self, statement: str) -> None:
         with connect(self._engine, self.instance, self.redactor) as connection:
-            connection.exec_driver_sql(
-                statement.replace("%", "%%")
-            )  # a name may hold what drivers take for a placeholder
+            # A name may hold what the driver takes for a placeholder.
+            connection.exec_driver_sql(statement.replace("%", "%%"))
 
     @functools.cached_property
     def _server(self) -> Server:
@@ -82,60 +72,14 @@ class MySql(Dbms):
         return {str(row[0]) for row in self._rows("SHOW DATABASES")}
 
     def inspect(self, database: str) -> Inspection:
-        """Return settings, objects, grants and size of a database."""
-        rows = self._rows(
-            "SELECT COALESCE(SUM(t.DATA_LENGTH + t.INDEX_LENGTH), 0) FROM information_schema.SCHEMATA s"
-            " LEFT JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = s.SCHEMA_NAME"
-            " WHERE s.SCHEMA_NAME = %s GROUP BY s.SCHEMA_NAME",
-            (database,),
-        )
-        if not rows:
+        """Return settings, objects and size of a database, and what a dump of it cannot carry."""
+        inspection = inspect_database(self._rows, self._server, database)
+        if inspection is None:
             raise ServerError(
                 f"There is no database {database!r} on {self.instance.database_id} (or the account may not see it).",
                 f"There are: {', '.join(sorted(self.databases())) or 'none'}.",
             )
-        inventory = {
-            kind: sorted(str(row[0]) for row in self._rows(query, (database,))) for kind, query in _INVENTORY.items()
-        }
-        engines = self._rows(
-            "SELECT TABLE_NAME, ENGINE, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
-            " AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')",
-            (database,),
-        )
-        warnings = []
-        loose = sorted(str(name) for name, engine, _kind in engines if engine and engine not in TRANSACTIONAL_ENGINES)
-        if loose:
-            warnings.append(f"Tables without transactions may hold rows of different moments: {', '.join(loose)}.")
-        versioned = sorted(str(name) for name, _engine, kind in engines if kind == "SYSTEM VERSIONED")
-        if versioned and not self._dumps_history:
-            warnings.append(
-                f"This server's client cannot dump the history of system-versioned tables: {', '.join(versioned)}."
-            )
-        settings = self._settings(database)
-        settings["system_versioned_tables"] = versioned
-        return Inspection(settings, inventory, int(rows[0][0]), tuple(warnings))
-
-    def _settings(self, database: str) -> dict[str, Any]:
-        columns = {"character_set": "DEFAULT_CHARACTER_SET_NAME", "collation": "DEFAULT_COLLATION_NAME"}
-        if self._server.flavour == "mariadb" and self._server.number >= (10, 5):
-            columns["comment"] = "SCHEMA_COMMENT"
-        if self._server.flavour == "mysql" and self._server.number >= (8, 0, 16):
-            columns["encryption"] = "DEFAULT_ENCRYPTION"
-        row = self._rows(
-            f"SELECT {', '.join(columns.values())} FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s",
-            (database,),
-        )[0]
-        settings = {key: str(value) for key, value in zip(columns, row, strict=True) if value not in (None, "")}
-        if self._server.flavour == "mysql" and self._server.number >= (8, 0, 22):
-            options = self._rows(
-                "SELECT OPTIONS FROM information_schema.SCHEMATA_EXTENSIONS WHERE SCHEMA_NAME = %s", (database,)
-            )
-            settings["read_only"] = str("READ ONLY=1" in str(options[0][0] or "")) if options else "False"
-        return settings
-
-    @property
-    def _dumps_history(self) -> bool:
-        return self._server.flavour == "mariadb" and self._server.number >= (10, 11)
+        return inspection
 
     def plan_dump(self, database: str, inspection: Inspection) -> DumpPlan:
         """Plan a dump by ``mariadb-dump`` or ``mysqldump`` in one transaction, with everything that belongs to it."""
@@ -227,6 +171,28 @@ class MySql(Dbms):
         options.append(f"--max-allowed-packet={MAX_PACKET}")
         return self._command(client.path, client.number, [*options, f"--database={database}"])
 
+    def renamed(self, chunks: Iterator[bytes], old: str, new: str) -> Iterator[bytes]:
+        """Let the statements of a dump that name its database name another.
+
+        For routines made under another collation the dump clients change the database's collation for a moment, by
+        name: loaded into a copy, that would change the original.
+        """
+        if old == new:
+            yield from chunks
+            return
+        pattern = re.compile(
+            b"^ALTER DATABASE " + re.escape(quote_name(old).encode()) + rb" (CHARACTER SET \w+ COLLATE \w+ ;)$", re.M
+        )
+        named = b"ALTER DATABASE " + quote_name(new).encode().replace(b"\\", rb"\\") + rb" \1"
+        rest = b""
+        for chunk in chunks:
+            # Whole lines only; a line that long is no such statement.
+            text, newline, rest = (rest + chunk).rpartition(b"\n")
+            if len(rest) > _LONGEST_STATEMENT:
+                text, newline, rest = text + newline + rest, b"", b""
+            yield pattern.sub(named, text) + newline
+        yield pattern.sub(named, rest)
+
     def create_database(self, database: str, settings: Mapping[str, Any]) -> None:
         """Create an empty database with its character set and collation."""
         self._execute(
@@ -236,7 +202,7 @@ class MySql(Dbms):
 
     def drop_database(self, database: str) -> None:
         """Drop a database; one that is read-only is made writable first."""
-        if self._settings(database).get("read_only") == "True":
+        if database_settings(self._rows, self._server, database).get("read_only") == "True":
             self._execute(f"ALTER DATABASE {quote_name(database)} READ ONLY = 0")
         self._execute(f"DROP DATABASE {quote_name(database)}")
 
@@ -287,6 +253,13 @@ class MySql(Dbms):
         if "GRANT ALL PRIVILEGES" in held:
             return []
         return [privilege for privilege in _DUMP_PRIVILEGES if not re.search(rf"\b{privilege}\b(?=[,\s])", held)]
+
+    def explain(self, stderr: str) -> str:
+        """Return what a client complained of, and what to do about rows larger than the server takes."""
+        said = super().explain(stderr)
+        if "max_allowed_packet" in said or "server has gone away" in said.lower():
+            return f"{said} / A row may be larger than the server takes: raise its max_allowed_packet (1 GiB at most)"
+        return said
 
     def real_errors(self, stderr: str) -> list[str]:
         """Return the complaints that are not mere warnings.

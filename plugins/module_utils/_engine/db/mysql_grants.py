@@ -11,30 +11,29 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
-Query = Callable[..., list[tuple[Any, ...]]]
+from .mysql_inspection import Query, named
 
-_SCHEMA = """
-SELECT GRANTEE, TABLE_SCHEMA, PRIVILEGE_TYPE, IS_GRANTABLE FROM information_schema.SCHEMA_PRIVILEGES
-WHERE REPLACE(REPLACE(TABLE_SCHEMA, '\\\\_', '_'), '\\\\%%', '%%') = %s
-"""
-_TABLE = """
-SELECT GRANTEE, TABLE_NAME, PRIVILEGE_TYPE, IS_GRANTABLE FROM information_schema.TABLE_PRIVILEGES
-WHERE TABLE_SCHEMA = %s
-"""
-_COLUMN = """
-SELECT GRANTEE, TABLE_NAME, PRIVILEGE_TYPE, IS_GRANTABLE, COLUMN_NAME FROM information_schema.COLUMN_PRIVILEGES
-WHERE TABLE_SCHEMA = %s
-"""
+_SCHEMA = (
+    "SELECT GRANTEE, TABLE_SCHEMA, PRIVILEGE_TYPE, IS_GRANTABLE FROM information_schema.SCHEMA_PRIVILEGES WHERE "
+    + named(r"REPLACE(REPLACE(TABLE_SCHEMA, '\\_', '_'), '\\%%', '%%')")
+)
+_TABLE = (
+    "SELECT GRANTEE, TABLE_NAME, PRIVILEGE_TYPE, IS_GRANTABLE FROM information_schema.TABLE_PRIVILEGES"
+    f" WHERE {named('TABLE_SCHEMA')}"
+)
+_COLUMN = (
+    "SELECT GRANTEE, TABLE_NAME, PRIVILEGE_TYPE, IS_GRANTABLE, COLUMN_NAME FROM information_schema.COLUMN_PRIVILEGES"
+    f" WHERE {named('TABLE_SCHEMA')}"
+)
 # Both servers store names outside ASCII twice encoded in this table, so each is read as it is and decoded once more.
-_ROUTINE = """
-SELECT User, Host, Routine_name, CONVERT(BINARY CONVERT(Routine_name USING latin1) USING utf8mb4), Routine_type,
-Proc_priv FROM mysql.procs_priv
-WHERE Db = %s OR CONVERT(BINARY CONVERT(Db USING latin1) USING utf8mb4) = %s
-"""
-_ROUTINES = "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s"
+_ROUTINE = (
+    "SELECT User, Host, Routine_name, CONVERT(BINARY CONVERT(Routine_name USING latin1) USING utf8mb4), Routine_type,"
+    f" Proc_priv FROM mysql.procs_priv WHERE ({named('Db')})"
+    f" OR ({named('CONVERT(BINARY CONVERT(Db USING latin1) USING utf8mb4)')})"
+)
+_ROUTINES = f"SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE {named('ROUTINE_SCHEMA')}"
 _GRANTEE = re.compile(r"'(.*)'@'(.*)'", re.DOTALL)
 
 
@@ -58,6 +57,7 @@ def grant_statements(query: Query, database: str) -> list[str]:
     Raises:
         ServerError: The account may not read the grants (it needs SELECT on the database ``mysql``).
     """
+    own = {"database": database}
     # (account, object clause after the database's name, kind of object) -> privileges
     privileges: dict[tuple[tuple[str, str], str, str], set[str]] = defaultdict(set)
     grantable: set[tuple[tuple[str, str], str, str]] = set()
@@ -68,15 +68,15 @@ def grant_statements(query: Query, database: str) -> list[str]:
         if may_grant:
             grantable.add(key)
 
-    for grantee, pattern, privilege, may_grant in query(_SCHEMA, (database,)):
+    for grantee, pattern, privilege, may_grant in query(_SCHEMA, own):
         add(_account(grantee), f"*\0{pattern}", "", privilege, may_grant == "YES")
-    for grantee, table, privilege, may_grant in query(_TABLE, (database,)):
+    for grantee, table, privilege, may_grant in query(_TABLE, own):
         add(_account(grantee), quote_name(table), "", privilege, may_grant == "YES")
-    for grantee, table, privilege, may_grant, column in query(_COLUMN, (database,)):
+    for grantee, table, privilege, may_grant, column in query(_COLUMN, own):
         add(_account(grantee), quote_name(table), "", f"{privilege} ({quote_name(column)})", may_grant == "YES")
     # Grants on routines outlive these, so those on what is gone are left out: they could not be made again.
-    routines = {_decoded(row[0]).lower(): _decoded(row[0]) for row in query(_ROUTINES, (database,))}
-    for user, host, raw, decoded, kind, granted in query(_ROUTINE, (database, database)):
+    routines = {_decoded(row[0]).lower(): _decoded(row[0]) for row in query(_ROUTINES, own)}
+    for user, host, raw, decoded, kind, granted in query(_ROUTINE, own):
         routine = next((routines[n] for n in (_decoded(raw).lower(), _decoded(decoded).lower()) if n in routines), None)
         if routine is None:
             continue

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vya_backupdb.config import Instance
 from vya_backupdb.core.restore import inventory_differences
@@ -185,7 +188,9 @@ def test_what_clients_say_is_sorted_into_errors_and_chatter() -> None:
     assert mysql.real_errors(
         "mysqldump: [Warning] A password\n-- Warning: skipped\n\nmysqldump: Error: gone (2013)"
     ) == ["mysqldump: Error: gone (2013)"]
-    shown = "--------------\nINSERT INTO t VALUES ('private')\n--------------\n\nERROR 1100 (HY000) at line 7: Not locked"
+    shown = (
+        "--------------\nINSERT INTO t VALUES ('private')\n--------------\n\nERROR 1100 (HY000) at line 7: Not locked"
+    )
     assert mysql.real_errors(shown) == ["ERROR 1100 (HY000) at line 7: Not locked"]
     postgresql = PostgreSql(
         Instance(database_id="x", dbms="postgresql"), Credential("x", "u", "hunter2"), ProcessTable()
@@ -193,6 +198,35 @@ def test_what_clients_say_is_sorted_into_errors_and_chatter() -> None:
     assert postgresql.explain("pg_dump: warning: circular foreign keys") == ""
     said = "pg_dump: error: query failed: hunter2\nDETAIL:  why"
     assert postgresql.explain(said) == "pg_dump: error: query failed: ******** / DETAIL: why"
+
+
+@given(st.lists(st.integers(0, 400), max_size=5))
+def test_a_copy_does_not_touch_the_original(cuts: list[int]) -> None:
+    dump = (
+        b"CREATE TABLE t (a int);\nALTER DATABASE `a``b` CHARACTER SET latin1 COLLATE latin1_swedish_ci ;\n"
+        b"INSERT INTO t VALUES ('\\nALTER DATABASE `a``b` CHARACTER SET latin1 COLLATE latin1_swedish_ci ;');\n"
+        b"ALTER DATABASE `other` CHARACTER SET latin1 COLLATE latin1_swedish_ci ;\n"
+        b"ALTER DATABASE `a``b` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ;\n-- end"
+    )
+    edges = sorted({0, len(dump), *(min(cut, len(dump)) for cut in cuts)})
+    chunks = [dump[begin:end] for begin, end in itertools.pairwise(edges)]
+    driver = mysql_driver()
+
+    assert b"".join(driver.renamed(iter(chunks), "a`b", "a`b")) == dump
+    lines = b"".join(driver.renamed(iter(chunks), "a`b", "c\\1")).split(b"\n")
+
+    assert lines[1] == b"ALTER DATABASE `c\\1` CHARACTER SET latin1 COLLATE latin1_swedish_ci ;"
+    assert lines[4] == b"ALTER DATABASE `c\\1` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ;"
+    assert lines[2:4] == dump.split(b"\n")[2:4]
+    assert (lines[0], lines[5]) == (b"CREATE TABLE t (a int);", b"-- end")
+
+
+def test_lines_of_any_length_pass_in_constant_memory() -> None:
+    driver = mysql_driver()
+    chunks = [b"x" * 1_000_000] * 3 + [b"\ny\n"]
+    passed = list(driver.renamed(iter(chunks), "a", "b"))
+    assert b"".join(passed) == b"".join(chunks)
+    assert max(map(len, passed)) < 1_100_000
 
 
 SETTINGS = {

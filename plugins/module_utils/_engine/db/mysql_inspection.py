@@ -1,0 +1,137 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What MySQL or MariaDB says of one database: settings, objects, size, and what a dump of it cannot carry.
+
+The catalogues compare names without regard to case and accents, so each condition compares the bytes as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .base import Inspection, Server
+
+Query = Callable[..., list[tuple[Any, ...]]]
+
+TRANSACTIONAL_ENGINES = ("InnoDB", "ROCKSDB", "TokuDB", "ndbcluster", "SEQUENCE")
+# Found by trying: their mapping to Unicode, in which the clients dump, is not one-to-one.
+_LOSSY_CHARACTER_SETS = (
+    "armscii8",
+    "big5",
+    "cp1250",
+    "cp1251",
+    "cp1256",
+    "cp1257",
+    "cp932",
+    "dec8",
+    "eucjpms",
+    "euckr",
+    "gbk",
+    "geostd8",
+    "greek",
+    "hebrew",
+    "hp8",
+    "sjis",
+    "swe7",
+    "tis620",
+    "ujis",
+)
+_NAMED = 5  # how many names a warning spells out
+
+
+def named(column: str) -> str:
+    """Return the condition that a column is exactly the parameter ``database``."""
+    return f"{column} = %(database)s AND CAST({column} AS BINARY) = CAST(%(database)s AS BINARY)"
+
+
+_TABLES = f"FROM information_schema.TABLES WHERE {named('TABLE_SCHEMA')}"
+_STORED = f"{_TABLES} AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')"
+_INVENTORY = {
+    "table": f"SELECT TABLE_NAME {_STORED}",
+    "view": f"SELECT TABLE_NAME {_TABLES} AND TABLE_TYPE = 'VIEW'",
+    "sequence": f"SELECT TABLE_NAME {_TABLES} AND TABLE_TYPE = 'SEQUENCE'",
+    "trigger": f"SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE {named('TRIGGER_SCHEMA')}",
+    "routine": "SELECT CONCAT(LOWER(ROUTINE_TYPE), ' ', ROUTINE_NAME) FROM information_schema.ROUTINES"
+    f" WHERE {named('ROUTINE_SCHEMA')}",
+    "event": f"SELECT EVENT_NAME FROM information_schema.EVENTS WHERE {named('EVENT_SCHEMA')}",
+}
+
+
+def inspect_database(query: Query, server: Server, database: str) -> Inspection | None:
+    """Return what there is to know of a database; None where there is none of exactly that name.
+
+    Args:
+        query: Runs a statement with named parameters and returns its rows.
+        server: The server.
+        database: The database.
+
+    Raises:
+        ServerError: The server cannot be asked.
+    """
+    own = {"database": database}
+    settings = database_settings(query, server, database)
+    if not settings:
+        return None
+    inventory = {kind: sorted(_text(row[0]) for row in query(sql, own)) for kind, sql in _INVENTORY.items()}
+    size = query(f"SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) {_TABLES}", own)[0][0]
+    versioned = [
+        _text(row[0]) for row in query(f"SELECT TABLE_NAME {_TABLES} AND TABLE_TYPE = 'SYSTEM VERSIONED'", own)
+    ]
+    settings["system_versioned_tables"] = sorted(versioned)
+    return Inspection(settings, inventory, int(size), tuple(_warnings(query, server, own, versioned)))
+
+
+def database_settings(query: Query, server: Server, database: str) -> dict[str, Any]:
+    """Return the settings of the database itself; none where there is no such database."""
+    columns = {"character_set": "DEFAULT_CHARACTER_SET_NAME", "collation": "DEFAULT_COLLATION_NAME"}
+    if server.flavour == "mariadb" and server.number >= (10, 5):
+        columns["comment"] = "SCHEMA_COMMENT"
+    if server.flavour == "mysql" and server.number >= (8, 0, 16):
+        columns["encryption"] = "DEFAULT_ENCRYPTION"
+    own = {"database": database}
+    chosen = ", ".join(columns.values())
+    rows = query(f"SELECT {chosen} FROM information_schema.SCHEMATA WHERE {named('SCHEMA_NAME')}", own)
+    if not rows:
+        return {}
+    settings = {key: str(value) for key, value in zip(columns, rows[0], strict=True) if value not in (None, "")}
+    if server.flavour == "mysql" and server.number >= (8, 0, 22):
+        options = query(f"SELECT OPTIONS FROM information_schema.SCHEMATA_EXTENSIONS WHERE {named('SCHEMA_NAME')}", own)
+        settings["read_only"] = str("READ ONLY=1" in str(options[0][0] or "")) if options else "False"
+    return settings
+
+
+def _warnings(query: Query, server: Server, own: dict[str, str], versioned: list[str]) -> list[str]:
+    """Say what a dump by the vendor's client cannot carry."""
+    engines = query(f"SELECT TABLE_NAME, ENGINE {_STORED}", own)
+    loose = [_text(name) for name, engine in engines if engine and engine not in TRANSACTIONAL_ENGINES]
+    columns = query(
+        "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, CHARACTER_SET_NAME FROM information_schema.COLUMNS"
+        f" WHERE {named('TABLE_SCHEMA')} AND (DATA_TYPE = 'float' OR CHARACTER_SET_NAME IS NOT NULL)",
+        own,
+    )
+    floats = [f"{_text(table)}.{_text(column)}" for table, column, kind, _charset in columns if _text(kind) == "float"]
+    lossy = [
+        f"{_text(table)}.{_text(column)}"
+        for table, column, _kind, charset in columns
+        if charset and _text(charset) in _LOSSY_CHARACTER_SETS
+    ]
+    has_history = server.flavour == "mariadb" and server.number >= (10, 11)
+    found = {
+        "Tables without transactions may hold rows of different moments": loose,
+        "This server's client cannot dump the history of system-versioned tables": [] if has_history else versioned,
+        "FLOAT columns come back with the six digits that the dump client writes": floats,
+        "Text in character sets without a one-to-one mapping to Unicode may come back changed": lossy,
+    }
+    return [f"{what}: {_listed(names)}." for what, names in found.items() if names]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(sorted(names)[:_NAMED]) + more
+
+
+def _text(value: Any) -> str:
+    """Some catalogues' binary collations make the driver return bytes."""
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
