@@ -189,6 +189,7 @@ SPECIAL = {
         SELECT CASE setrole WHEN 0 THEN 'every role' ELSE setrole::regrole::text END, to_jsonb(setconfig)
         FROM pg_catalog.pg_db_role_setting s JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase
         WHERE datname = current_database()""",
+    # Late minor releases keep a position in the log among a column's options (pg_attver), new with each table.
     # The declared number of an array's dimensions means nothing to the server, and pg_dump drops it.
     "columns": f"""
         SELECT {identity("pg_class", "c.attrelid")} || '.' || quote_ident(c.attname),
@@ -196,9 +197,8 @@ SPECIAL = {
                 || 'attcollation,attacl}}')::text[])
             || jsonb_build_object(
                 'position', row_number() OVER (PARTITION BY c.attrelid ORDER BY c.attnum),
-                -- Late minor releases keep a position in the log here for themselves, new with each table.
                 'attoptions', (SELECT array_agg(o ORDER BY o) FROM unnest(c.attoptions) AS o
-                    WHERE o NOT LIKE 'pg\_attver=%'),
+                    WHERE o NOT LIKE 'pg_attver=%'),
                 'type', pg_catalog.format_type(c.atttypid, c.atttypmod),
                 'collation', {identity("pg_collation", "c.attcollation")},
                 'default', (SELECT pg_catalog.pg_get_expr(adbin, adrelid) FROM pg_catalog.pg_attrdef
