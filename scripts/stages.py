@@ -70,7 +70,7 @@ def all_stages() -> dict[str, Stage]:
             "lint",
             [
                 ("ruff", "check", "."),
-                ("black", "--check", "--quiet", "."),
+                ("black", "--check", "."),
                 ("yamllint", "--strict", "."),
                 ("bandit", "--quiet", "--recursive", "--configfile", "pyproject.toml", "plugins"),
                 ("shellcheck", *shell_scripts),
