@@ -60,10 +60,11 @@ find_python() {
     die "There is no Python 3.11 or later with its venv module; Debian 12 or later has one."
 }
 
-# pip warns of every index that lacks a package although another has it; that is for the log.
+# Runs pip with its output in a log of that name: it warns of every index that lacks what another has.
 pip() {
-    .venv/bin/python -m pip --disable-pip-version-check "$@" >"$build/pip.log" 2>&1 ||
-        die "pip $1 failed: $(grep ERROR "$build/pip.log" || tail -n 5 "$build/pip.log")"
+    local log=$build/$1.log
+    .venv/bin/python -m pip --disable-pip-version-check "${@:2}" >"$log" 2>&1 ||
+        die "pip $2 failed: $(grep ERROR "$log" || tail -n 5 "$log")"
 }
 
 # Whether a directory was completed with this content of its ingredients; forgets it if not.
@@ -80,19 +81,27 @@ make_environment() {
     say "installing the tools of requirements-test.txt into .venv"
     rm -rf .venv
     "$python" -m venv .venv
-    pip install --require-hashes --only-binary :all: --requirement requirements-test.txt
+    pip tools install --require-hashes --only-binary :all: --requirement requirements-test.txt
     echo "$ingredients" >.venv/.complete
 }
 
 download_wheels() {
-    local directory=$build/$1 requirements=$2 ingredients python
+    local directory=$build/$1 requirements=$2 ingredients python job jobs=()
     ingredients="${host_pythons[*]} $(sha256sum <"$requirements")"
     if is_current "$directory" "$ingredients"; then return; fi
     say "downloading wheels of $requirements for Python ${host_pythons[*]}"
     mkdir "$directory"
     for python in "${host_pythons[@]}"; do
-        pip download --require-hashes --only-binary :all: --python-version "$python" --dest "$directory" \
-            --requirement "$requirements"
+        pip "$1-$python" download --require-hashes --only-binary :all: --python-version "$python" \
+            --dest "$directory/$python" --requirement "$requirements" &
+        jobs+=($!)
+    done
+    for job in "${jobs[@]}"; do
+        wait "$job"
+    done
+    for python in "${host_pythons[@]}"; do
+        mv -f "$directory/$python"/*.whl "$directory"
+        rmdir "$directory/$python"
     done
     echo "$ingredients" >"$directory/.complete"
 }
