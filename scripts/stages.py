@@ -34,6 +34,7 @@ FLEET = ("python", "tests/fleet/fleet.py")
 PATIENCE = 90.0  # seconds that an interrupted stage gets to end its hosts
 INTERRUPTED = 130
 PR_SET_PDEATHSIG = 1
+OK, FAILED, SKIPPED = "ok", "FAILED", "skipped"
 
 
 @dataclass
@@ -76,6 +77,7 @@ def all_stages() -> dict[str, Stage]:
                 ("shellcheck", *shell_scripts),
                 ("ansible-lint", "--offline"),
             ],
+            environment={"ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections")},
         ),
         Stage(
             "unit",
@@ -104,7 +106,6 @@ async def _run_command(words: Sequence[str], stage: Stage, output: IO[bytes]) ->
     environment = {
         **os.environ,
         "PATH": f"{REPOSITORY}/.venv/bin:{os.environ['PATH']}",
-        "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"),
         "VYA_WHEEL_DIRECTORY": str(BUILD / "wheels"),
         **stage.environment,
     }
@@ -139,32 +140,41 @@ async def _run_stage(stage: Stage, output: IO[bytes]) -> None:
     began = time.monotonic()
     stage.result = "interrupted"
     failed = [words[0] for words in stage.commands if await _run_command(words, stage, output)]
-    stage.result = f"FAILED: {', '.join(failed)}" if failed else "ok"
+    stage.result = f"{FAILED}: {', '.join(failed)}" if failed else OK
     stage.seconds = time.monotonic() - began
 
 
 async def run(stages: Mapping[str, Stage], at_once: int) -> None:
-    """Run stages in their order as far as their predecessors allow, some at once, and show each log at its end."""
-    slots = asyncio.Semaphore(at_once)
-    ended = {name: asyncio.Event() for name in stages}
+    """Run stages side by side: whenever there is room, the first one whose predecessors are done begins."""
+    waiting = list(stages.values())
+    running: set[asyncio.Task[None]] = set()
+    done: set[str] = set()
 
     async def one(stage: Stage) -> None:
-        needed = [name for name in stage.after if name in stages]
-        for name in needed:
-            await ended[name].wait()
-        if all(stages[name].result == "ok" for name in needed):
-            async with slots:
-                _say(f"--- {stage.name}: begins")
-                with stage.log.open("wb") as output:
-                    await _run_stage(stage, output)
-            _show(stage)
-        else:
-            stage.result = "skipped"
-        ended[stage.name].set()
+        _say(f"--- {stage.name}: begins")
+        with stage.log.open("wb") as output:
+            await _run_stage(stage, output)
+        _show(stage)
+        done.add(stage.name)
 
-    async with asyncio.TaskGroup() as group:
-        for stage in stages.values():
-            group.create_task(one(stage))
+    try:
+        while waiting or running:
+            for stage in list(waiting):
+                needed = [stages[name] for name in stage.after if name in stages]
+                if any(other.result.startswith(FAILED) or other.result == SKIPPED for other in needed):
+                    stage.result = SKIPPED
+                    waiting.remove(stage)
+                elif len(running) < at_once and all(other.name in done for other in needed):
+                    running.add(asyncio.create_task(one(stage)))
+                    waiting.remove(stage)
+            if running:
+                ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in ended:
+                    task.result()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 def _say(line: str) -> None:
@@ -183,7 +193,7 @@ def _table(stages: Mapping[str, Stage], seconds: float) -> None:
     _say(f"\n{'Stage':{width}}  Seconds  Result")
     for stage in stages.values():
         _say(f"{stage.name:{width}}  {stage.seconds:7.0f}  {stage.result}")
-    good = all(stage.result == "ok" for stage in stages.values())
+    good = all(stage.result == OK for stage in stages.values())
     _say(
         f"\n{'All is well' if good else 'NOT all is well'} after {seconds:.0f} s. Logs: {LOGS.relative_to(REPOSITORY)}/"
     )
@@ -224,7 +234,7 @@ def main() -> int:
         _table(wanted, time.monotonic() - began)
     if not finished:
         return INTERRUPTED
-    return 0 if all(stage.result == "ok" for stage in wanted.values()) else 1
+    return 0 if all(stage.result == OK for stage in wanted.values()) else 1
 
 
 if __name__ == "__main__":
