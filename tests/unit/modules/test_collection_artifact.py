@@ -17,6 +17,7 @@ import yaml
 # Only these may be in it; a new file of the repository does not get in unnoticed.
 CONTENT = {
     "CHANGELOG.rst",
+    "CONTRIBUTING.md",
     "FILES.json",
     "LICENSE",
     "MANIFEST.json",
