@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import yaml
+from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
 MODULES = "ansible_collections.vya.backupdb.plugins.modules"
@@ -105,7 +107,10 @@ def run_module(collections: Path, host: Host, capsys: pytest.CaptureFixture[str]
             "_ansible_diff": diff,
             **arguments,
         }
-        with patch_module_args(arguments), pytest.raises(SystemExit) as end:
+        # Once another test has loaded the controller's part of Ansible, that takes the warnings of this process over.
+        warned: list[str] = []
+        collect = patch.object(AnsibleModule, "warn", lambda _self, warning, **_options: warned.append(warning))
+        with patch_module_args(arguments), collect, pytest.raises(SystemExit) as end:
             module.main()
         code = end.value.code
         del end
@@ -116,7 +121,7 @@ def run_module(collections: Path, host: Host, capsys: pytest.CaptureFixture[str]
             gc.collect()
         result: dict[str, Any] = json.loads(capsys.readouterr().out)
         assert bool(result.get("failed")) == (code != 0)
-        return result
+        return {**result, "warnings": warned} if warned else result
 
     return run
 
