@@ -7,7 +7,9 @@ They run as root inside a host of the test fleet, whose MySQL or MariaDB and Pos
 
 from __future__ import annotations
 
+import gc
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,6 +32,13 @@ def pytest_configure(config: pytest.Config) -> None:
         "filterwarnings", "ignore:Exception ignored.*socket:pytest.PytestUnraisableExceptionWarning"
     )
     config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
+
+
+def pytest_sessionfinish() -> None:
+    """Collect such sockets before pytest looks for them a last time, with its own filters only."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
