@@ -8,7 +8,18 @@
 
 set -euo pipefail
 
-cd "$(dirname "${BASH_SOURCE[0]}")/../roles/$1"
-trap 'molecule destroy --all >/dev/null 2>&1 || true' EXIT
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$repository/roles/$1"
+
+destroy() {
+    molecule destroy --scenario-name "$scenario" >/dev/null 2>&1 || true
+}
+
 trap 'exit 130' INT TERM HUP
-molecule test --all
+for definition in molecule/*/molecule.yml; do
+    scenario=$(basename "$(dirname "$definition")")
+    # By default it is named after the role alone, and the runs of two checkouts would get into each other's way.
+    export MOLECULE_EPHEMERAL_DIRECTORY=$repository/.build/molecule/$1-$scenario
+    trap destroy EXIT
+    molecule test --scenario-name "$scenario"
+done
