@@ -22,4 +22,5 @@ for definition in molecule/*/molecule.yml; do
     export MOLECULE_EPHEMERAL_DIRECTORY=$repository/.build/molecule/$1-$scenario
     trap destroy EXIT
     molecule test --scenario-name "$scenario"
+    trap - EXIT
 done

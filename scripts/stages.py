@@ -107,6 +107,7 @@ async def _run_command(words: Sequence[str], stage: Stage, output: IO[bytes]) ->
         **os.environ,
         "PATH": f"{REPOSITORY}/.venv/bin:{os.environ['PATH']}",
         "VYA_WHEEL_DIRECTORY": str(BUILD / "wheels"),
+        **({} if output is sys.stdout.buffer else {"NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "COLUMNS": "120"}),
         **stage.environment,
     }
     process = await asyncio.create_subprocess_exec(
