@@ -127,6 +127,8 @@ def _server_error(exc: Exception, instance: Instance, redactor: Redactor, databa
         f"{instance.host}:{instance.port or 'default port'}" if instance.host else str(instance.socket or "its socket")
     )
     lowered = text.lower()
+    if code in {"1044", "1142", "1227", "42501"}:
+        return ServerError(f"The account lacks a privilege on {where}: {text}.", "See: vya-backupdb check.")
     if (
         code in {"1045", "1698", "28P01", "28000"}
         or "authentication failed" in lowered
@@ -138,8 +140,6 @@ def _server_error(exc: Exception, instance: Instance, redactor: Redactor, databa
         )
     if code in {"1049", "3D000"} or ("database" in lowered and "does not exist" in lowered):
         return ServerError(f"There is no such database on {where}: {text}.", "List them: vya-backupdb check.")
-    if code in {"1044", "1142", "1227", "42501"}:
-        return ServerError(f"The account lacks a privilege on {where}: {text}.", "See: vya-backupdb check.")
     if code in {"2002", "2003", "2013", "2006"} or "connection" in lowered or "timeout" in lowered:
         return ServerError(
             f"The server {where} cannot be reached at {place}: {text}.",

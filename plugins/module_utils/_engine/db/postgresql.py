@@ -20,6 +20,8 @@ from .postgresql_settings import create_clauses, preamble_statements, quote_name
 MAINTENANCE_DATABASE = "postgres"
 LOCK_WAIT_SECONDS = 300
 
+# Without a superuser pg_dump leaves subscriptions out with a mere warning: a dump without them is not whole.
+_ERROR = re.compile(r"\b(error|fatal|panic)\b:|not dumped because", re.IGNORECASE)
 END_MARKER = re.compile(rb"\n-- PostgreSQL database dump complete\n--\s*(?:\\unrestrict [A-Za-z0-9]+\s*)?\Z")
 
 _SETTINGS = (
@@ -269,6 +271,6 @@ class PostgreSql(Dbms):
     def real_errors(self, stderr: str) -> list[str]:
         """Return the lines that are errors; notices and warnings are not."""
         lines = [" ".join(line.split()) for line in stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if re.search(r"\b(error|fatal|panic)\b:", line, re.IGNORECASE)]
+        errors = [line for line in lines if _ERROR.search(line)]
         # What follows an error (DETAIL, the query) explains it; without any error the rest is chatter.
         return lines if errors else []

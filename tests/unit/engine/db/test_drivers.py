@@ -196,6 +196,8 @@ def test_what_clients_say_is_sorted_into_errors_and_chatter() -> None:
         Instance(database_id="x", dbms="postgresql"), Credential("x", "u", "hunter2"), ProcessTable()
     )
     assert postgresql.explain("pg_dump: warning: circular foreign keys") == ""
+    left_out = "pg_dump: warning: subscriptions not dumped because current user is not a superuser"
+    assert postgresql.explain(left_out) == left_out
     said = "pg_dump: error: query failed: hunter2\nDETAIL:  why"
     assert postgresql.explain(said) == "pg_dump: error: query failed: ******** / DETAIL: why"
 
