@@ -11,7 +11,7 @@ import pytest
 import yaml
 from harness.ansible import Ansible
 from harness.calls import answers
-from harness.hosts import CONFIG, Host, for_each
+from harness.hosts import COMMAND, CONFIG, Host, for_each
 from harness.inventory import NIGHTLY, backup_state, changes
 from harness.servers import NOTES, SHOP, Target
 
@@ -44,10 +44,12 @@ def unchanged(targets: list[Target], hosts: list[Host]) -> Iterator[None]:
 
     def spent_artifacts(target: Target) -> None:
         newest = target.host.report("list", target.database_id, NOTES)["artifacts"][0]
-        for day in ("2020-01-01", "2020-01-02"):
-            target.host.python("make_artifact.py", "age", newest["artifact"], f"{day}T01:00:00Z")
+        # Two on one day: only the later one of them may be kept.
+        moments = ("2020-01-01T01:00:00Z", "2020-01-01T02:00:00Z")
+        target.host.python("make_artifact.py", "age", newest["artifact"], *moments)
 
     for_each(hosts, other_config)
+    for_each(hosts, lambda host: host.run(COMMAND, "prune"))
     for_each(targets, spent_artifacts)
     before, servers_before = for_each(hosts, state), for_each(targets, server_state)
     yield

@@ -37,9 +37,10 @@ def test_information_names_the_databases_without_a_backup(ansible: Ansible, targ
 
 
 def history(now: datetime) -> list[datetime]:
-    """Two artifacts on each of the last 70 days, and one in each of the 15 months before."""
-    days = [now - timedelta(days=day, hours=hours) for day in range(1, 70) for hours in (0, 3)]
-    months = [now - timedelta(days=70 + 30 * month) for month in range(1, 16)]
+    """Two artifacts on each of the last 9 days, one on each of the 30 before, and one in each of 15 months before."""
+    days = [now - timedelta(days=day, hours=hours) for day in range(1, 10) for hours in (0, 3)]
+    days += [now - timedelta(days=day) for day in range(10, 40)]
+    months = [now - timedelta(days=40 + 30 * month) for month in range(1, 16)]
     return [moment.replace(microsecond=0) for moment in (*days, *months)]
 
 

@@ -75,6 +75,7 @@ def test_the_command_says_so_too(broken: None, targets: list[Target], hosts: lis
 
 def test_the_service_fails_after_its_retries_and_the_records_tell_why(broken: None, targets: list[Target]) -> None:
     hosts = {target.host for target in targets}
+    began = for_each(hosts, lambda host: host.shell("date --utc +%FT%T").strip())
 
     def run(host: Host) -> None:
         done = host.run("systemctl", "start", SERVICE, check=False)
@@ -85,7 +86,7 @@ def test_the_service_fails_after_its_retries_and_the_records_tell_why(broken: No
     for_each(hosts, run)
 
     def check(target: Target) -> None:
-        where = f"database_id = '{target.database_id}' AND trigger = 'timer' AND policy = '{NIGHTLY}'"
+        where = f"kind = 'backup' AND database_id = '{target.database_id}' AND started_at >= '{began[target.host]}'"
         runs = target.host.python("catalog.py", where)
         failed = [run for run in runs if run["database"] == BROKEN]
         assert [run["outcome"] for run in failed] == ["failed", "failed"], "the first attempt and one retry"
@@ -113,7 +114,7 @@ def test_the_retry_succeeds_when_the_reason_is_gone(targets: list[Target], broke
     def check(target: Target) -> None:
         service, host = target.service, target.host
         began = host.shell("date --utc +%FT%T").strip()
-        where = f"database_id = '{target.database_id}' AND started_at >= '{began}'"
+        where = f"kind = 'backup' AND database_id = '{target.database_id}' AND started_at >= '{began}'"
         host.shell(f"systemctl stop {service}; systemctl start --no-block {SERVICE}")
         until(lambda: bool(host.python("catalog.py", f"{where} AND outcome = 'failed'")), "the first attempt fails")
         host.shell(f"systemctl start {service}")

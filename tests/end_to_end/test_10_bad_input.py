@@ -13,7 +13,7 @@ import yaml
 from harness.ansible import Ansible
 from harness.calls import answers, refused_by_command, refused_by_module
 from harness.hosts import CONFIG, Host, for_each
-from harness.inventory import NIGHTLY, backup_state, changes, nightly
+from harness.inventory import NIGHTLY, TEXTFILES, backup_state, changes, nightly
 from harness.servers import NOTES, Target
 
 BAD = "/etc/vya-backupdb/bad.yml"
@@ -27,7 +27,11 @@ def nothing_lost(targets: list[Target], hosts: list[Host]) -> Iterator[None]:
 
     def state(host: Host) -> dict[str, Any]:
         found = backup_state(host)
-        return {path: facts for path, facts in found.items() if not path.startswith(("/var/lib/vya-backupdb", BAD))}
+        return {
+            path: facts
+            for path, facts in found.items()
+            if not path.startswith(("/var/lib/vya-backupdb", BAD, TEXTFILES))
+        }
 
     before = for_each(hosts, state)
     yield
@@ -84,10 +88,11 @@ def test_a_configuration_that_cannot_be_used(
             refused_by_command(host.command(*arguments, config=BAD), ARGUMENTS, words)
 
     for_each(hosts, check)
-    if kind in ("garbage", "of the future", "30 February"):  # the modules read it by the same code
-        for module, arguments in (("db_backup", {"policy": NIGHTLY}), ("backup_schedule", {})):
-            for answer in ansible.module(module, {**arguments, "config_path": BAD}).values():
-                refused_by_module(answer, "ConfigError", words)
+    modules = {"of the future": ("db_backup", {"policy": NIGHTLY}), "30 February": ("backup_schedule", {})}
+    if kind in modules:  # they read it by the same code as the command
+        module, arguments = modules[kind]
+        for answer in ansible.module(module, {**arguments, "config_path": BAD}).values():
+            refused_by_module(answer, "ConfigError", words)
 
 
 def test_a_configuration_that_is_not_there_or_not_readable(hosts: list[Host], targets: list[Target]) -> None:
@@ -100,16 +105,15 @@ def test_a_configuration_that_is_not_there_or_not_readable(hosts: list[Host], ta
 
 
 def test_an_impossible_schedule_is_refused_before_the_playbook_changes_anything(ansible: Ansible) -> None:
-    for schedule, words in (({"cron": "0 0 30 2 *"}, "30"), ({"times": ["02:00"], "timezone": "Mars/Phobos"}, "Mars")):
-        policies = [{**nightly(), "schedule": schedule}]
-        play = ansible.playbook("site", "--tags", "config", variables={"backupdb_policies": policies}, check=False)
-        assert play.code != 0
-        assert words in play.output
-        assert "Traceback" not in play.output
-        assert all(counts["failed"] == 1 and counts["changed"] == 0 for counts in play.recap.values()), play.output
+    policies = [{**nightly(), "schedule": {"times": ["02:00"], "timezone": "Mars/Phobos"}}]
+    play = ansible.playbook("site", "--tags", "config", variables={"backupdb_policies": policies}, check=False)
+    assert play.code != 0
+    assert "'Mars/Phobos' is not a time zone" in play.output
+    assert "Traceback" not in play.output
+    assert all(counts["failed"] == 1 and counts["changed"] == 0 for counts in play.recap.values()), play.output
 
 
-def test_names_that_are_not_configured(ansible: Ansible, hosts: list[Host], targets: list[Target]) -> None:
+def test_names_that_are_not_configured(hosts: list[Host], targets: list[Target]) -> None:
     def check(host: Host) -> None:
         refused_by_command(host.command("backup", "--policy", "no"), ARGUMENTS, "No policy 'no'", "Configured: nightly")
         refused_by_command(
@@ -118,8 +122,6 @@ def test_names_that_are_not_configured(ansible: Ansible, hosts: list[Host], targ
         refused_by_command(host.command("restore", "no", "shop", "--yes"), ARGUMENTS, "No instance 'no'")
 
     for_each(hosts, check)
-    for answer in ansible.module("db_backup", {"policy": "no"}).values():
-        refused_by_module(answer, "ConfigError", "No policy 'no'", "Configured: nightly")
 
 
 def test_a_database_that_is_not_there(ansible: Ansible, targets: list[Target]) -> None:
@@ -187,7 +189,8 @@ def test_credentials_that_cannot_be_used(ansible: Ansible, hosts: list[Host], ta
             refused_by_command(host.command("restore", "main-mysql", NOTES, "--yes"), CREDENTIALS, words)
 
         for_each(hosts, check)
-        for answer in ansible.module("db_backup", {"policy": NIGHTLY}).values():
-            refused_by_module(answer, "BackupFailed", words)
+        if kind == "of another host":  # the modules read them by the same code
+            for answer in ansible.module("db_backup", {"policy": NIGHTLY}).values():
+                refused_by_module(answer, "BackupFailed", words)
     finally:
         for_each(hosts, lambda host: host.shell(f"rm -r {SECRETS}; mv {SECRETS}.kept {SECRETS}"))

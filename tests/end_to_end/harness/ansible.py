@@ -97,7 +97,7 @@ class Ansible:
         variables: Mapping[str, Any] | None = None,
     ) -> tuple[dict[str, Answer], str]:
         """As :meth:`module`, and return all that Ansible wrote too."""
-        words = ["-m", f"vya.backupdb.{name}", "-a", json.dumps(dict(arguments or {})), hosts]
+        words = ["-m", f"vya.backupdb.{name}", *(["-a", json.dumps(dict(arguments))] if arguments else []), hosts]
         done = self._run("ansible", *words, *self._given(variables), *options)
         output = done.stdout + done.stderr
         answers = {

@@ -55,7 +55,7 @@ def refused_by_command(done: subprocess.CompletedProcess[str], code: int, *words
         assert lines[0].startswith("Error: "), everything
         assert len(lines) <= 2, everything
     for word in words:
-        assert re.search(word, everything), f"no {word!r} in:\n{everything}"
+        assert re.search(word, everything, re.DOTALL), f"no {word!r} in:\n{everything}"
 
 
 def refused_by_module(answer: Answer, kind: str, *words: str) -> None:

@@ -24,7 +24,8 @@ def facts(pid: str) -> dict[str, str]:
 
 def main() -> None:
     process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    family, peaks = {str(process.pid)}, {}
+    family: set[str] = {str(process.pid)}
+    seen: dict[str, tuple[str, int]] = {}
     while process.poll() is None:
         for path in Path("/proc").iterdir():
             if not path.name.isdigit():
@@ -33,12 +34,16 @@ def main() -> None:
             if path.name not in family and found.get("PPid") not in family:
                 continue
             family.add(path.name)
-            if "VmHWM" in found:  # the kernel's own high-water mark: nothing between two looks is missed
-                name = "engine" if path.name == str(process.pid) else found["Name"]
-                peaks[name] = max(peaks.get(name, 0), int(found["VmHWM"].split()[0]))
+            if "VmHWM" in found:
+                # The kernel's own high-water mark: nothing between two looks is missed. The last name counts: before
+                # it becomes another program, a child is a copy of the engine.
+                seen[path.name] = (found["Name"], int(found["VmHWM"].split()[0]))
         time.sleep(0.02)
     if process.returncode:
         sys.exit(f"{sys.argv[1:]} ended with {process.returncode}: {process.stdout.read()!r}")
+    peaks: dict[str, int] = {}
+    for name, kilobytes in seen.values():
+        peaks[name] = max(peaks.get(name, 0), kilobytes)
     json.dump(peaks, sys.stdout)
 
 
