@@ -142,9 +142,11 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
 async def _run_stage(stage: Stage, output: IO[bytes]) -> None:
     began = time.monotonic()
     stage.result = "interrupted"
-    failed = [words[0] for words in stage.commands if await _run_command(words, stage, output)]
-    stage.result = f"{FAILED}: {', '.join(failed)}" if failed else OK
-    stage.seconds = time.monotonic() - began
+    try:
+        failed = [words[0] for words in stage.commands if await _run_command(words, stage, output)]
+        stage.result = f"{FAILED}: {', '.join(failed)}" if failed else OK
+    finally:
+        stage.seconds = time.monotonic() - began
 
 
 async def run(stages: Mapping[str, Stage], at_once: int) -> None:
