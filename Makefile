@@ -27,7 +27,7 @@ quickstart-clean: ## End the quickstart's hosts and remove what is left of them
 	@$(FLEET) down --fleet quickstart
 	@rm -rf .build/quickstart
 
-test: setup ## Run all stages below but end-to-end, side by side where that pays
+test: setup ## Run all stages below, side by side where that pays
 	@$(PYTHON) scripts/stages.py
 
 lint: setup ## ruff, black, yamllint, bandit, shellcheck, ansible-lint

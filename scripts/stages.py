@@ -31,8 +31,6 @@ LOGS = BUILD / "logs"
 # The stages that measure add a suffix; "combine" finds them by it.
 COVERAGE_FILE = BUILD / "coverage" / ".coverage"
 FLEET = ("python", "tests/fleet/fleet.py")
-# Not all of its cases pass yet, so that it runs only when it is named: "make end-to-end".
-BY_NAME_ONLY = {"end-to-end"}
 PATIENCE = 90.0  # seconds that an interrupted stage gets to end its hosts
 INTERRUPTED = 130
 PR_SET_PDEATHSIG = 1
@@ -221,11 +219,11 @@ def main() -> int:
     """Run the stages that the arguments name; 0 if all of them are good."""
     stages = all_stages()
     parser = argparse.ArgumentParser(description="Run the stages of the tests.")
-    parser.add_argument("stage", nargs="*", help=f"default: most. {', '.join(stages)}; molecule means all of its kind")
+    parser.add_argument("stage", nargs="*", help=f"default: all. {', '.join(stages)}; molecule means all of its kind")
     default = max(2, os.cpu_count() or 1)
     parser.add_argument("--at-once", type=int, default=default, help="stages side by side (default: %(default)s)")
     args = parser.parse_args()
-    chosen = {*args.stage} or {*stages} - BY_NAME_ONLY
+    chosen = {*args.stage} or {*stages}
     wanted = {name: s for name, s in stages.items() if {name, name.partition("-")[0]} & chosen}
     if not wanted:
         parser.error(f"there is no stage {' or '.join(args.stage)}")

@@ -75,7 +75,7 @@ def test_the_command_says_so_too(broken: None, targets: list[Target], hosts: lis
 
 def test_the_service_fails_after_its_retries_and_the_records_tell_why(broken: None, targets: list[Target]) -> None:
     hosts = {target.host for target in targets}
-    began = for_each(hosts, lambda host: host.shell("date --utc +%FT%T").strip())
+    began = for_each(hosts, lambda host: host.shell("date --utc +%FT%T.%6N").strip())
 
     def run(host: Host) -> None:
         done = host.run("systemctl", "start", SERVICE, check=False)
@@ -113,7 +113,7 @@ def test_the_retry_succeeds_when_the_reason_is_gone(targets: list[Target], broke
 
     def check(target: Target) -> None:
         service, host = target.service, target.host
-        began = host.shell("date --utc +%FT%T").strip()
+        began = host.shell("date --utc +%FT%T.%6N").strip()
         where = f"kind = 'backup' AND database_id = '{target.database_id}' AND started_at >= '{began}'"
         host.shell(f"systemctl stop {service}; systemctl start --no-block {SERVICE}")
         until(lambda: bool(host.python("catalog.py", f"{where} AND outcome = 'failed'")), "the first attempt fails")
