@@ -5,32 +5,38 @@
 
 It keeps SQLite's rollback journal: in WAL mode even reading makes files beside it, so that a check mode that promises
 to change nothing would, and with a connection for each of a few small transactions WAL saves nothing.
+
+Runs are in the order in which they were put on record, whatever the clock said: a clock that was set back must not let
+an old success hide a new failure.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ..errors import StorageError
 from ..security.identity import acting_user
 from ..utils.clock import Clock, utc_now
 from ..utils.third_party import DeclarativeBase, Mapped, mapped_column
+from .catalog_schema import bring_up_to_date
+from .liveness import Liveness
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-SCHEMA_VERSION = 1
 ALL_DATABASES = "*"  # stands for a database's name where an instance could not even list them
 OPEN, SUCCESS, FAILED, VANISHED, LOST = "running", "success", "failed", "vanished", "lost"
+VANISHED_ERROR = "The process ended without a word: killed, or the machine stopped."
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,8 @@ class RunRecord:
 
     Attributes:
         run_id: Its identity (UUID).
-        kind: ``backup``, ``restore``, ``verification`` or ``retention``.
+        kind: ``backup``, ``restore``, ``verification``, ``retention`` (one removal), ``recovery`` (what a vanished
+            restore had left was put right) or ``acceptance`` (someone said that a database is meant to be as it is).
         database_id: The instance.
         database: The database.
         policy: The policy that asked for it.
@@ -53,6 +60,9 @@ class RunRecord:
         stored_bytes: The artifact's size.
         plain_bytes: The size of the SQL text in it.
         error: Why it failed.
+        reason: Why it was done: what retention says of an artifact that it removes.
+        server_bytes: The server's own figure for the size of the database that was dumped.
+        traces: What a run that dies would leave behind, by name: side databases, a safety backup.
     """
 
     run_id: str
@@ -69,6 +79,9 @@ class RunRecord:
     stored_bytes: Optional[int] = None
     plain_bytes: Optional[int] = None
     error: Optional[str] = None
+    reason: Optional[str] = None
+    server_bytes: Optional[int] = None
+    traces: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def duration(self) -> Optional[float]:
@@ -86,6 +99,7 @@ class _Run(_Base):
     __tablename__ = "runs"
 
     run_id: Mapped[str] = mapped_column(primary_key=True)
+    sequence: Mapped[Optional[int]] = mapped_column(index=True)
     kind: Mapped[str] = mapped_column(index=True)
     database_id: Mapped[str] = mapped_column()
     database: Mapped[str] = mapped_column()
@@ -100,22 +114,9 @@ class _Run(_Base):
     plain_bytes: Mapped[Optional[int]] = mapped_column()
     error: Mapped[Optional[str]] = mapped_column()
     process: Mapped[str] = mapped_column()
-
-
-def process_identity(pid: int) -> str:
-    """Return what tells a process from any other, also from a later one with its number: boot, number, start time."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        # The start time is field 22 of stat, the 20th after the program's name, which may hold spaces and brackets.
-        started = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-    return f"{boot}/{pid}/{started}"
-
-
-def _is_alive(identity: str) -> bool:
-    parts = identity.split("/")
-    return len(parts) == 3 and process_identity(int(parts[1])) == identity
+    reason: Mapped[Optional[str]] = mapped_column()
+    server_bytes: Mapped[Optional[int]] = mapped_column()
+    traces: Mapped[Optional[str]] = mapped_column()
 
 
 class Catalog:
@@ -130,6 +131,7 @@ class Catalog:
         """
         self.path = path
         self._clock = clock
+        self._liveness = Liveness(path.with_name("runs"))
         self._factory: Optional[Callable[[], Session]] = None
         self._opening = threading.Lock()
 
@@ -137,7 +139,6 @@ class Catalog:
         import sqlalchemy
         from sqlalchemy.orm import sessionmaker
         from sqlalchemy.pool import NullPool
-        from sqlalchemy.schema import CreateIndex, CreateTable
 
         with self._opening:
             if self._factory is not None:
@@ -153,20 +154,7 @@ class Catalog:
             def _configure(connection: Any, _record: Any) -> None:
                 connection.execute("PRAGMA synchronous=FULL")
 
-            with engine.begin() as connection:
-                version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-                if version > SCHEMA_VERSION:
-                    raise StorageError(
-                        f"The catalog {self.path} has schema version {version}; this engine knows {SCHEMA_VERSION}.",
-                        "Upgrade the engine by applying the role vya.backupdb.runtime.",
-                    )
-                if version < SCHEMA_VERSION:
-                    # Two processes may come here at once, so the database itself decides who creates.
-                    table = _Base.metadata.tables[_Run.__tablename__]
-                    connection.execute(CreateTable(table, if_not_exists=True))
-                    for index in sorted(table.indexes, key=lambda each: str(each.name)):
-                        connection.execute(CreateIndex(index, if_not_exists=True))
-                    connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
+            bring_up_to_date(engine, _Base.metadata.tables[_Run.__tablename__], self.path)
             self._factory = sessionmaker(engine)
             return self._factory
 
@@ -185,9 +173,26 @@ class Catalog:
             ) from None
 
     def start(
-        self, kind: str, database_id: str, database: str, *, policy: Optional[str] = None, trigger: str = "command"
+        self,
+        kind: str,
+        database_id: str,
+        database: str,
+        *,
+        policy: Optional[str] = None,
+        trigger: str = "command",
+        artifact: Optional[str] = None,
+        reason: Optional[str] = None,
     ) -> RunRecord:
-        """Put on record that a run begins.
+        """Put on record that a run begins; from now on this process shows that it is alive.
+
+        Args:
+            kind: What it does.
+            database_id: The instance.
+            database: The database.
+            policy: The policy that asks for it.
+            trigger: ``timer``, ``command`` or ``ansible``.
+            artifact: The artifact's path, where it is known from the beginning.
+            reason: Why it is done.
 
         Raises:
             StorageError: The catalog cannot be written; then nothing should be begun.
@@ -201,12 +206,33 @@ class Catalog:
             trigger=trigger,
             user=acting_user(),
             started_at=self._clock(),
+            artifact=artifact,
+            reason=reason,
         )
-        row = {**dataclasses.asdict(record), "started_at": _stamp(record.started_at)}
-        with self._session() as session:
-            session.add(_Run(**row, process=process_identity(os.getpid())))
-            session.commit()
+        import sqlalchemy
+
+        row = {**dataclasses.asdict(record), "started_at": _stamp(record.started_at), "traces": None}
+        later = sqlalchemy.select(sqlalchemy.func.coalesce(sqlalchemy.func.max(_Run.sequence), 0) + 1)
+        self._liveness.begin(record.run_id)
+        try:
+            with self._session() as session:
+                session.add(_Run(**row, sequence=later.scalar_subquery(), process=str(os.getpid())))
+                session.commit()
+        except BaseException:
+            self._liveness.end(record.run_id)
+            raise
         return record
+
+    def note(self, run_id: str, traces: Mapping[str, str]) -> None:
+        """Put on record what a run is about to leave in the server or the storage until it ends.
+
+        Raises:
+            StorageError: The catalog cannot be written; then it should not be left there.
+        """
+        with self._session() as session:
+            row = self._row(session, run_id)
+            row.traces = json.dumps({**json.loads(row.traces or "{}"), **traces}, ensure_ascii=False)
+            session.commit()
 
     def finish(self, run_id: str, outcome: str, **facts: Any) -> RunRecord:
         """Put on record how a run ended.
@@ -214,36 +240,62 @@ class Catalog:
         Args:
             run_id: The run.
             outcome: ``success``, ``failed`` or ``vanished``.
-            **facts: ``artifact``, ``stored_bytes``, ``plain_bytes``, ``error``, as far as known.
+            **facts: ``artifact``, ``stored_bytes``, ``plain_bytes``, ``server_bytes``, ``error``, as far as known.
 
         Raises:
             StorageError: The catalog cannot be written or has no such run.
         """
         with self._session() as session:
-            row = session.get(_Run, run_id)
-            if row is None:
-                raise StorageError(f"The catalog {self.path} has no run {run_id}; was it exchanged during the run?")
+            row = self._row(session, run_id)
             row.outcome = outcome
             row.ended_at = _stamp(self._clock())
             for name, value in facts.items():
-                setattr(row, name, value)
+                if value is not None:
+                    setattr(row, name, value)
             session.commit()
-            return _record(row)
+            record = _record(row)
+        self._liveness.end(run_id)
+        return record
+
+    def _row(self, session: Session, run_id: str) -> _Run:
+        row = session.get(_Run, run_id)
+        if row is None:
+            raise StorageError(f"The catalog {self.path} has no run {run_id}; was it exchanged during the run?")
+        return row
 
     def runs(
         self,
-        kind: Optional[str] = None,
+        kind: Union[str, Sequence[str], None] = None,
         database_id: Optional[str] = None,
         database: Optional[str] = None,
         limit: Optional[int] = None,
+        *,
+        outcome: Optional[str] = None,
+        artifact: Optional[str] = None,
     ) -> list[RunRecord]:
-        """Return runs, newest first; an absent catalog has none."""
+        """Return runs, the one put on record last first; an absent catalog has none.
+
+        Args:
+            kind: Only runs of this kind, or of one of these.
+            database_id: Only runs of this instance.
+            database: Only runs of databases of this name.
+            limit: No more than so many.
+            outcome: Only runs that ended so.
+            artifact: Only runs on this artifact.
+        """
         if not self.path.exists():
             return []
         import sqlalchemy
 
-        query = sqlalchemy.select(_Run).order_by(_Run.started_at.desc()).limit(limit)
-        for column, value in ((_Run.kind, kind), (_Run.database_id, database_id), (_Run.database, database)):
+        query = sqlalchemy.select(_Run).order_by(_Run.sequence.desc()).limit(limit)
+        if kind is not None:
+            query = query.where(_Run.kind.in_([kind] if isinstance(kind, str) else kind))
+        for column, value in (
+            (_Run.database_id, database_id),
+            (_Run.database, database),
+            (_Run.outcome, outcome),
+            (_Run.artifact, artifact),
+        ):
             if value is not None:
                 query = query.where(column == value)
         with self._session() as session:
@@ -272,13 +324,16 @@ class Catalog:
             return []
         with self._session() as session:
             rows = session.scalars(sqlalchemy.select(_Run).where(_Run.outcome == OPEN)).all()
-            gone = [row for row in rows if not _is_alive(row.process)]
+            gone = [row for row in rows if not self._liveness.is_alive(row.run_id)]
             for row in gone:
                 row.outcome = VANISHED
                 row.ended_at = _stamp(self._clock())
-                row.error = "The process ended without a word: killed, or the machine stopped."
+                row.error = VANISHED_ERROR
             session.commit()
-            return [_record(row) for row in gone]
+            records = [_record(row) for row in gone]
+        for record in records:
+            self._liveness.end(record.run_id)
+        return records
 
 
 def _stamp(moment: datetime) -> str:
@@ -289,5 +344,6 @@ def _record(row: _Run) -> RunRecord:
     names = [field.name for field in dataclasses.fields(RunRecord)]
     values = {name: getattr(row, name) for name in names}
     values["started_at"] = datetime.fromisoformat(row.started_at)
+    values["traces"] = json.loads(row.traces or "{}")
     values["ended_at"] = datetime.fromisoformat(row.ended_at) if row.ended_at else None
     return RunRecord(**values)

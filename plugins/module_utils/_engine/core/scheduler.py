@@ -128,8 +128,8 @@ def _quoted(path: Path, prefix: str = "") -> str:
     return f'"{escaped}"'
 
 
-# What it leaves open, and why: /proc as it is, because the catalog looks there whether the process behind an unfinished
-# run is still alive; no PrivateUsers, which fails in unprivileged containers; the network, for servers elsewhere.
+# What it leaves open, and why: no PrivateUsers, which fails in unprivileged containers; the network, for servers
+# elsewhere.
 _SERVICE = """\
 # Made from {origin}; changes here are lost.
 [Unit]
@@ -178,6 +178,7 @@ ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
+ProtectProc=invisible
 RemoveIPC=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 RestrictNamespaces=yes

@@ -4,17 +4,16 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import subprocess
+import sys
 import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
-from vya_backupdb.core import catalog as catalog_module
-from vya_backupdb.core.catalog import ALL_DATABASES, FAILED, SUCCESS, Catalog, process_identity
+from vya_backupdb.core.catalog import ALL_DATABASES, FAILED, SUCCESS, Catalog
 from vya_backupdb.errors import StorageError
 
 
@@ -58,28 +57,94 @@ def test_an_absent_catalog_is_empty_and_is_not_made_by_looking(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_whose_process_is_gone_has_vanished(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+BEGIN_AND_WAIT = """
+import sys, time
+from pathlib import Path
+from vya_backupdb.core.catalog import Catalog
+catalog = Catalog(Path(sys.argv[1]))
+run = catalog.start("restore", "i", "gone")
+catalog.note(run.run_id, {"beside": "gone_restore_1"})
+catalog.note(run.run_id, {"old": "gone_old_1"})
+print("begun", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_run_whose_process_is_gone_has_vanished(catalog: Catalog, engine_environment: dict[str, str]) -> None:
     alive = catalog.start("backup", "i", "alive")
-    child = subprocess.Popen(["sleep", "60"])
-    identity = process_identity(child.pid)
-    monkeypatch.setattr(catalog_module, "process_identity", lambda _pid: identity)
-    catalog.start("backup", "i", "gone")
-    monkeypatch.undo()
-    assert catalog.close_vanished() == []
-    child.kill()
-    child.wait()
-    assert [run.database for run in catalog.close_vanished()] == ["gone"]
+    command = [sys.executable, "-c", BEGIN_AND_WAIT, str(catalog.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=engine_environment) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"begun\n"
+        assert catalog.close_vanished() == []
+        child.kill()
+    (gone,) = catalog.close_vanished()
+    assert (gone.kind, gone.database, gone.traces) == (
+        "restore",
+        "gone",
+        {"beside": "gone_restore_1", "old": "gone_old_1"},
+    )
     assert [(r.database, r.outcome) for r in catalog.runs()] == [("gone", "vanished"), ("alive", "running")]
     assert catalog.close_vanished() == []
+    assert [path.name for path in (catalog.path.parent / "runs").iterdir()] == [f"{alive.run_id}.alive"]
     catalog.finish(alive.run_id, FAILED, error="why")
+    assert list((catalog.path.parent / "runs").iterdir()) == []
 
 
-def test_a_reused_process_number_is_another_process() -> None:
-    boot, pid, started = process_identity(os.getpid()).split("/")
-    assert catalog_module._is_alive(f"{boot}/{pid}/{started}")
-    assert not catalog_module._is_alive(f"{boot}/{pid}/{int(started) + 1}")
-    assert not catalog_module._is_alive(f"{boot[::-1]}/{pid}/{started}")
-    assert not catalog_module._is_alive("")
+def test_a_run_without_a_sign_of_life_has_vanished(catalog: Catalog) -> None:
+    run = catalog.start("backup", "i", "d")
+    (catalog.path.parent / "runs" / f"{run.run_id}.alive").unlink()
+    assert [each.run_id for each in catalog.close_vanished()] == [run.run_id]
+
+
+def test_the_order_is_that_of_recording_whatever_the_clock_says(tmp_path: Path) -> None:
+    moments = iter([datetime(year, 1, 9, tzinfo=timezone.utc) for year in (2030, 2030, 2026, 2026)])
+    catalog = Catalog(tmp_path / "catalog.sqlite3", lambda: next(moments))
+    catalog.finish(catalog.start("backup", "i", "d").run_id, SUCCESS)
+    catalog.finish(catalog.start("backup", "i", "d").run_id, FAILED)  # the clock was set back before this one
+    assert [run.outcome for run in catalog.runs()] == [FAILED, SUCCESS]
+
+
+FIRST_SCHEMA = """
+CREATE TABLE runs (run_id VARCHAR NOT NULL PRIMARY KEY, kind VARCHAR NOT NULL, database_id VARCHAR NOT NULL,
+ "database" VARCHAR NOT NULL, policy VARCHAR, "trigger" VARCHAR NOT NULL, user VARCHAR NOT NULL,
+ started_at VARCHAR NOT NULL, ended_at VARCHAR, outcome VARCHAR NOT NULL, artifact VARCHAR, stored_bytes INTEGER,
+ plain_bytes INTEGER, error VARCHAR, process VARCHAR NOT NULL);
+CREATE INDEX ix_runs_kind ON runs (kind);
+INSERT INTO runs VALUES ('b', 'backup', 'i', 'd', 'p', 'timer', 'u', '2026-01-09T02:00:00.000000+00:00',
+ '2026-01-09T02:00:01.000000+00:00', 'success', '/b', 1, 2, NULL, 'x');
+INSERT INTO runs VALUES ('a', 'backup', 'i', 'd', 'p', 'timer', 'u', '2026-01-10T02:00:00.000000+00:00',
+ '2026-01-10T02:00:01.000000+00:00', 'failed', NULL, NULL, NULL, 'why', 'x');
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_catalog_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "old")
+    connection.executescript(FIRST_SCHEMA)
+    connection.close()
+    catalog = Catalog(tmp_path / "old", Clock())
+    assert [(run.run_id, run.reason, run.traces) for run in catalog.runs()] == [("a", None, {}), ("b", None, {})]
+    run = catalog.start("retention", "i", "d", artifact="/b", reason="beyond 7 days")
+    catalog.finish(run.run_id, SUCCESS, server_bytes=5)
+    newest = Catalog(tmp_path / "old").runs(artifact="/b", outcome=SUCCESS)[0]
+    assert (newest.run_id, newest.reason, newest.server_bytes) == (run.run_id, "beyond 7 days", 5)
+    assert len(Catalog(tmp_path / "old").runs(("backup", "retention"))) == 3
+
+
+def test_many_bring_it_up_to_date_at_once(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "old")
+    connection.executescript(FIRST_SCHEMA)
+    connection.close()
+    found: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(len(Catalog(tmp_path / "old").runs()))) for _each in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [2] * 6
 
 
 def test_the_latest_of_each_database(catalog: Catalog) -> None:

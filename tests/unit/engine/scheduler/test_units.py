@@ -214,7 +214,7 @@ class TestAgainstSystemd:
         assert "gently" in done.stderr
 
     def test_the_sandbox_is_tight(self, written: list[Path], systemd_analyze: str) -> None:
-        """Exposure in tenths: the network, and /proc for the catalog, are what is left open."""
+        """Exposure in tenths: the network is what is left open."""
         service = next(path for path in written if path.name == f"{UNIT_PREFIX}nightly.service")
         done = subprocess.run(
             [systemd_analyze, "security", "--offline=yes", "--threshold=20", str(service)],
