@@ -69,6 +69,7 @@ class Manifest:
         run_id: The run in the catalog.
         engine_version: The engine that wrote this.
         restore_by_hand: A shell command that restores it with standard tools.
+        needs: File names of the artifacts of the same database without which this one cannot be restored.
     """
 
     artifact: str
@@ -91,6 +92,7 @@ class Manifest:
     engine_version: str
     restore_by_hand: str
     warnings: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     proof: str = "sealed"
     proven_at: Optional[datetime] = None
     format: str = "sql.gz"
@@ -160,6 +162,7 @@ def read_manifest(path: Path) -> Manifest:
             values[key] = from_text(values[key]) if values.get(key) else None
         values["segments"] = tuple(Segment(**segment) for segment in values["segments"])
         values["warnings"] = tuple(values.get("warnings", ()))
+        values["needs"] = tuple(values.get("needs", ()))
         manifest = Manifest(**values)
         if (
             manifest.proof not in PROOFS
