@@ -82,8 +82,15 @@ class Engine:
         )
 
     @classmethod
-    def open(cls, config_path: Union[Path, str] = DEFAULT_CONFIG_PATH, *, trigger: str = "command") -> Engine:
+    def open(
+        cls, config_path: Union[Path, str] = DEFAULT_CONFIG_PATH, *, trigger: str = "command", clock: Clock = utc_now
+    ) -> Engine:
         """Read the configuration and open the secrets that it names.
+
+        Args:
+            config_path: The configuration.
+            trigger: ``timer``, ``command`` or ``ansible``, for the record.
+            clock: What tells the time.
 
         Raises:
             ConfigError: The configuration is missing or wrong.
@@ -92,7 +99,7 @@ class Engine:
         names = {instance.credentials_id for instance in config.instances}
         if config.notifications.mail is not None and config.notifications.mail.credentials:
             names.add(config.notifications.mail.credentials)
-        return cls(config, _open_credentials(config, names), trigger=trigger)
+        return cls(config, _open_credentials(config, names), trigger=trigger, clock=clock)
 
     def _observers(self) -> list[Any]:
         observers: list[Any] = [AuditLog(self.config.state_directory / "audit.log")]
