@@ -45,9 +45,17 @@ class ServerError(BackupDbError):
 
 
 class ClientError(BackupDbError):
-    """The vendor's client program is missing or does not fit the server."""
+    """The vendor's client program is missing or does not fit the server.
+
+    Attributes:
+        check: The name of the check that says the same.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, hint: str = "", *, check: str = "client-present") -> None:
+        super().__init__(message, hint)
+        self.check = check
 
 
 class DumpError(BackupDbError):

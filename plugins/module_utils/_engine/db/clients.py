@@ -110,7 +110,8 @@ def missing_mysql_client(flavour: str, name: str, others: Sequence[Client]) -> C
         other = others[0]
         message += f"; {other.path} is {_MAKES[other.flavour]}'s ({other.version}), {_WHY_NOT[other.flavour]}"
     package = "mariadb-client" if flavour == "mariadb" else "mysql-client"
-    return ClientError(f"{message}.", f"Install the package {package}.")
+    check = "client-make" if others else "client-present"
+    return ClientError(f"{message}.", f"Install the package {package}.", check=check)
 
 
 def postgresql_client(name: str, server_major: int, processes: ProcessTable) -> Client:
@@ -134,6 +135,7 @@ def postgresql_client(name: str, server_major: int, processes: ProcessTable) -> 
     raise ClientError(
         f"No {name} of PostgreSQL {server_major} or later is installed{newest}.",
         f"Install the package postgresql-client-{server_major}.",
+        check="client-age" if clients else "client-present",
     )
 
 
