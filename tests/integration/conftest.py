@@ -8,22 +8,12 @@ They run as root inside a host of the test fleet, whose MySQL or MariaDB and Pos
 from __future__ import annotations
 
 import gc
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from servers import ACCOUNT, PASSWORD, Host, Server, sql_text
-
-from vya_backupdb.security.credentials import open_store
-from vya_backupdb.security.keys import create_host_key
-
-
-def _servers() -> list[Server]:
-    flavour = "mariadb" if shutil.which("mariadb") else "mysql"
-    mysql = Server("mysql", flavour, {"dbms": flavour, "socket": "/run/mysqld/mysqld.sock"})
-    return [mysql, Server("postgresql", "postgresql", {"dbms": "postgresql", "host": "127.0.0.1"})]
+from servers import Host, Server, configured_host, prepared_servers
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,18 +34,7 @@ def pytest_sessionfinish() -> None:
 @pytest.fixture(scope="session")
 def servers() -> dict[str, Server]:
     """The host's servers with an account for the engine, by kind."""
-    found = {server.kind: server for server in _servers()}
-    account = f"{ACCOUNT}@localhost"
-    found["mysql"].sql(
-        f"DROP USER IF EXISTS {account}; CREATE USER {account} IDENTIFIED BY {sql_text(PASSWORD)};"
-        f" GRANT ALL ON *.* TO {account} WITH GRANT OPTION;"
-    )
-    escaped = PASSWORD.replace("'", "''")
-    found["postgresql"].sql(
-        f"DO $$ BEGIN CREATE ROLE {ACCOUNT}; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
-        f" ALTER ROLE {ACCOUNT} LOGIN SUPERUSER PASSWORD '{escaped}';"
-    )
-    return found
+    return prepared_servers()
 
 
 @pytest.fixture(params=["mysql", "postgresql"])
@@ -67,26 +46,7 @@ def server(request: pytest.FixtureRequest, servers: dict[str, Server]) -> Server
 @pytest.fixture
 def host(tmp_path: Path, servers: dict[str, Server]) -> Host:
     """A host with both servers configured and the credentials in place."""
-    instances = [{"database_id": s.database_id, **s.instance} for s in servers.values()]
-    document = {
-        "schema_version": 1,
-        "hostname": "host1",
-        "storage": {"root": str(tmp_path / "backups")},
-        "state_directory": str(tmp_path / "state"),
-        "credentials_file": str(tmp_path / "credentials.json"),
-        "key_file": str(tmp_path / "host.key"),
-        "instances": instances,
-        "policies": [],
-    }
-    made = Host(tmp_path, document)
-    (tmp_path / "state").mkdir()
-    made.write()
-    engine = made.engine()
-    create_host_key(engine.config.key_file)
-    store = open_store(engine.config)
-    for instance in instances:
-        store.set(str(instance["database_id"]), ACCOUNT, PASSWORD)
-    return made
+    return configured_host(tmp_path, servers)
 
 
 @pytest.fixture

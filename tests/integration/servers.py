@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ from typing import Any
 import yaml
 
 from vya_backupdb.engine import Engine
+from vya_backupdb.security.credentials import open_store
+from vya_backupdb.security.keys import create_host_key
 
 SAMPLE = Path(__file__).resolve().parent.parent / "sample"
 # Everything that option files, connection strings, shells and SQL treat as special, and a letter outside ASCII.
@@ -134,3 +137,52 @@ class Host:
     def files(self) -> dict[str, bytes]:
         """All that is stored, for comparisons of before and after."""
         return {str(path): path.read_bytes() for path in sorted(self.storage.rglob("*")) if path.is_file()}
+
+
+def prepared_servers() -> dict[str, Server]:
+    """Return this host's servers, each with an account for the engine, by kind."""
+    flavour = "mariadb" if shutil.which("mariadb") else "mysql"
+    mysql = Server("mysql", flavour, {"dbms": flavour, "socket": "/run/mysqld/mysqld.sock"})
+    postgresql = Server("postgresql", "postgresql", {"dbms": "postgresql", "host": "127.0.0.1"})
+    account = f"{ACCOUNT}@localhost"
+    mysql.sql(
+        f"DROP USER IF EXISTS {account}; CREATE USER {account} IDENTIFIED BY {sql_text(PASSWORD)};"
+        f" GRANT ALL ON *.* TO {account} WITH GRANT OPTION;"
+    )
+    escaped = PASSWORD.replace("'", "''")
+    postgresql.sql(
+        f"DO $$ BEGIN CREATE ROLE {ACCOUNT}; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+        f" ALTER ROLE {ACCOUNT} LOGIN SUPERUSER PASSWORD '{escaped}';"
+    )
+    return {"mysql": mysql, "postgresql": postgresql}
+
+
+def configured_host(root: Path, servers: dict[str, Server], **changes: Any) -> Host:
+    """Return a host below a folder, with the servers configured and their credentials in place.
+
+    Args:
+        root: The folder.
+        servers: The servers by kind.
+        **changes: Further entries of the configuration, or other values for them.
+    """
+    instances = [{"database_id": s.database_id, **s.instance} for s in servers.values()]
+    document = {
+        "schema_version": 1,
+        "hostname": "host1",
+        "storage": {"root": str(root / "backups")},
+        "state_directory": str(root / "state"),
+        "credentials_file": str(root / "credentials.json"),
+        "key_file": str(root / "host.key"),
+        "instances": instances,
+        "policies": [],
+        **changes,
+    }
+    made = Host(root, document)
+    (root / "state").mkdir()
+    made.write()
+    engine = made.engine()
+    create_host_key(engine.config.key_file)
+    store = open_store(engine.config)
+    for instance in instances:
+        store.set(str(instance["database_id"]), ACCOUNT, PASSWORD)
+    return made
