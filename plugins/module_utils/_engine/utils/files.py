@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 from pathlib import Path
 
@@ -53,9 +54,8 @@ def write_atomically(path: Path, content: bytes, mode: int) -> None:
     Raises:
         OSError: Writing, syncing or renaming failed; the old content is still there.
     """
+    _remove_left_over(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with contextlib.suppress(FileNotFoundError):  # left by a dead process that had our number
-        temporary.unlink()
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
         try:
@@ -72,3 +72,12 @@ def write_atomically(path: Path, content: bytes, mode: int) -> None:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove the temporary files of processes that died while they wrote this file; what has our number is one too."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        number = temporary.name.split(".")[-2]
+        if number.isdigit() and (int(number) == os.getpid() or not os.path.exists(f"/proc/{number}")):
+            with contextlib.suppress(FileNotFoundError):  # another process was quicker
+                temporary.unlink()
