@@ -30,6 +30,7 @@ attributes:
   platform:
     support: full
 seealso:
+  - module: vya.backupdb.backup_hold
   - module: vya.backupdb.db_backup
   - module: vya.backupdb.db_restore
 author:
@@ -141,6 +142,15 @@ artifacts:
       returned: always
       type: str
       sample: sealed
+    hold:
+      description: Why somebody wants it kept; V(null) if there is no hold on it.
+      returned: always
+      type: str
+      sample: before the migration
+    damage:
+      description: What a verification found wrong with it; V(null) if nothing.
+      returned: always
+      type: str
     sha256:
       description: Its checksum.
       returned: always

@@ -11,8 +11,11 @@ short_description: Remove backups that the retention no longer keeps
 version_added: 2.0.0
 description:
   - Applies each policy's retention (days, weeks, months) to the artifacts of each database by itself.
-  - The newest artifact of a database is never removed, and nothing of a database is removed while its newest run has
-    failed.
+  - Never removed are the newest artifact of a database that is not damaged, the one made last, artifacts under a hold
+    (see M(vya.backupdb.backup_hold)), those that another one needs, those with a date in the future, and whatever is
+    not recognised as an artifact of this host.
+  - Nothing of a database is removed while its newest backup has failed, while a restore may have lost it, or while its
+    newest artifact holds suspiciously less than those before it. RV(held) tells why.
 options:
   database_id:
     description:
@@ -22,6 +25,12 @@ options:
     description:
       - Only artifacts of this database of the instance O(database_id).
     type: str
+  accept:
+    description:
+      - Says that O(database) is meant to be as it is now, although it has become much smaller, or a restore of it ended
+        in the middle. Retention then goes on. Look at the database first.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - vya.backupdb.attributes
   - vya.backupdb.attributes.action_group
@@ -34,6 +43,7 @@ attributes:
   platform:
     support: full
 seealso:
+  - module: vya.backupdb.backup_hold
   - module: vya.backupdb.backup_info
   - module: vya.backupdb.db_backup
 author:
@@ -50,6 +60,12 @@ EXAMPLES = r"""
   vya.backupdb.backup_retention:
     database_id: prod-mysql-01
     database: shop
+
+- name: Go on after most of a database has been moved elsewhere on purpose
+  vya.backupdb.backup_retention:
+    database_id: prod-mysql-01
+    database: shop
+    accept: true
 """
 
 RETURN = r"""
@@ -109,6 +125,30 @@ held:
       description: Why nothing was removed.
       returned: always
       type: str
+missing:
+  description:
+    - Paths of artifacts that are gone although this collection has not removed them; their manifests are still there.
+  returned: success
+  type: list
+  elements: str
+failed:
+  description: Databases that retention could not work on. The module fails then.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    database_id:
+      description: The instance.
+      returned: always
+      type: str
+    database:
+      description: The database.
+      returned: always
+      type: str
+    error:
+      description: What stood against it.
+      returned: always
+      type: str
 error_kind:
   description: The kind of failure, a name that stays the same between versions.
   returned: on failure
@@ -129,8 +169,10 @@ def main() -> None:
             "config_path": {"type": "path", "default": "/etc/vya-backupdb/config.yml"},
             "database_id": {"type": "str"},
             "database": {"type": "str"},
+            "accept": {"type": "bool", "default": False},
         },
         required_by={"database": "database_id"},
+        required_if=[("accept", True, ("database",))],
         supports_check_mode=True,
     )
     run(module, retention)

@@ -221,12 +221,15 @@ class Retention(Section):
     """Grandfather-father-son retention, for each database by itself: how many days, weeks and months are kept.
 
     Days, weeks (ISO 8601, from Monday) and months are those of ``timezone``. The newest artifact of each is kept.
+    Nothing is removed while the newest artifact holds less than ``shrink_threshold`` of what those before it held (a
+    fraction; 0: never mind).
     """
 
     daily: int = Field(default=7, ge=0)
     weekly: int = Field(default=4, ge=0)
     monthly: int = Field(default=12, ge=0)
     timezone: str = "UTC"
+    shrink_threshold: float = Field(default=0.5, ge=0, lt=1)
 
     @field_validator("timezone")
     @classmethod

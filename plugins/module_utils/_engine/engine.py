@@ -21,10 +21,11 @@ from .core.backup import BackupJob, BackupResult, BackupRunner, Progress, Progre
 from .core.catalog import ALL_DATABASES, FAILED, SUCCESS, Catalog, RunRecord
 from .core.context import Context
 from .core.events import Observers
+from .core.holds import put_hold, take_hold_off
 from .core.locks import database_lock
 from .core.overview import check_instances, describe_instances, summarize_host
 from .core.restore import Restorer, choose_artifact
-from .core.retention import prune_database
+from .core.retention import accept_database, databases_of, prune_database
 from .core.selection import select_jobs
 from .core.storage import Storage, StoredArtifact, find_artifact
 from .core.verification import verify_and_record
@@ -34,13 +35,16 @@ from .errors import BackupDbError, ConfigError, DatabaseLostError, StoppedError
 from .monitoring.metrics import MetricsObserver
 from .notifications.mail import MailObserver
 from .reports import (
+    AcceptanceReport,
     BackupReport,
     CheckReport,
+    HoldReport,
     InfoReport,
     RestoreReport,
     RetentionReport,
     StatusReport,
     VerificationReport,
+    with_retention,
 )
 from .security.audit import AuditLog
 from .security.credentials import Credential, CredentialStore, open_store
@@ -69,6 +73,7 @@ class Engine:
         self.config = config
         self._credentials = credentials
         self._processes = ProcessTable()
+        self._audit = AuditLog(config.state_directory / "audit.log", clock)
         self.catalog = Catalog(config.state_directory / "catalog.sqlite3", clock)
         self._context = Context(
             config=config,
@@ -102,7 +107,7 @@ class Engine:
         return cls(config, _open_credentials(config, names), trigger=trigger, clock=clock)
 
     def _observers(self) -> list[Any]:
-        observers: list[Any] = [AuditLog(self.config.state_directory / "audit.log")]
+        observers: list[Any] = [self._audit]
         if self.config.metrics.textfile_directory is not None:
             observers.append(MetricsObserver(self.config, self.catalog))
         mail = self.config.notifications.mail
@@ -192,15 +197,27 @@ class Engine:
             ended = asyncio.run(BackupRunner(self._context).run(jobs, parallel=parallel, progress=progress))
             if policy is not None and self._context.trigger == "timer":
                 ended = self._retry_failed(self.config.policy(policy), ended, progress)
-            removed: list[str] = []
+            pruned = []
             if prune if prune is not None else policy is not None:
-                for result, _record in ended:
-                    if result.outcome == SUCCESS:
-                        pruned = prune_database(self._context, result.database_id, result.database, dry_run=False)
-                        removed += [entry["artifact"] for entry in pruned.removed]
-            self._context.finish_batch("backup", policy, [record for _result, record in ended if record is not None])
+                good = [(result.database_id, result.database) for result, _record in ended if result.outcome == SUCCESS]
+                pruned = [self._prune(name, dry_run=False) for name in good]
+            records = [record for _result, record in ended if record is not None]
+            self._context.finish_batch("backup", policy, records)
         results = [result for result, _record in ended]
-        return BackupReport(any(r.outcome == SUCCESS for r in results), tuple(results), tuple(removed))
+        retention = RetentionReport.merged(pruned)
+        return BackupReport(
+            changed=any(r.outcome == SUCCESS for r in results),
+            results=tuple(with_retention(result, retention) for result in results),
+            removed=tuple(entry["artifact"] for entry in retention.removed),
+        )
+
+    def _prune(self, name: tuple[str, str], dry_run: bool) -> RetentionReport:
+        """Apply retention to one database; what goes wrong is in the report, so that it stops no other."""
+        try:
+            return prune_database(self._context, *name, dry_run)
+        except BackupDbError as exc:
+            failure = {"database_id": name[0], "database": name[1], "error": str(exc)}
+            return RetentionReport(changed=False, failed=(failure,))
 
     def _retry_failed(self, policy: Policy, ended: EndedBackups, progress: Optional[ProgressCallback]) -> EndedBackups:
         """Try what failed again, as often as the schedule says, and only that."""
@@ -312,20 +329,62 @@ class Engine:
             dry_run: Only say what would be removed.
 
         Raises:
-            BackupDbError: The storage cannot be read or written, or a database is in use by another run.
+            BackupDbError: The storage cannot be read; what fails for one database is in the report.
         """
         if database_id is not None:
             self.config.instance(database_id)
-        found = self._context.storage.artifacts(database_id, database)
-        owners = sorted({(s.manifest.database_id, s.manifest.database) for s in found})
         with self._stopped_by_signals():
-            reports = [prune_database(self._context, owner_id, name, dry_run) for owner_id, name in owners]
-        return RetentionReport(
-            changed=any(report.changed for report in reports),
-            kept=tuple(entry for report in reports for entry in report.kept),
-            removed=tuple(entry for report in reports for entry in report.removed),
-            held=tuple(entry for report in reports for entry in report.held),
-        )
+            if not dry_run:
+                self._context.close_vanished()
+            names = databases_of(*self._context.storage.names(database_id, database))
+            stopped = self._processes.cancelled.is_set
+            report = RetentionReport.merged(self._prune(name, dry_run) for name in names if not stopped())
+            if report.changed and not dry_run:
+                self._context.finish_batch("retention", None, [])
+        return report
+
+    def accept(self, *, database_id: str, database: str, reason: str = "", dry_run: bool = False) -> AcceptanceReport:
+        """Say that a database is meant to be as its newest artifact has it, so that retention goes on.
+
+        Args:
+            database_id: The instance.
+            database: The database.
+            reason: Why, for the record.
+            dry_run: Only say whether anything holds retention back that could be accepted.
+
+        Raises:
+            BackupDbError: The database has no artifact, or the storage or the catalog cannot be used.
+        """
+        self.config.instance(database_id)
+        lock = database_lock(self._context.lock_directory, database_id, database, "an acceptance")
+        with contextlib.nullcontext() if dry_run else lock:
+            changed = accept_database(self._context, database_id, database, reason, dry_run)
+        return AcceptanceReport(changed, database_id, database)
+
+    def hold(self, *, artifact: Path, reason: str = "", dry_run: bool = False) -> HoldReport:
+        """Put a hold on an artifact, so that retention never removes it.
+
+        Args:
+            artifact: Its path.
+            reason: Why it is wanted.
+            dry_run: Only say whether that would change anything.
+
+        Raises:
+            BackupDbError: There is no such artifact, or the hold cannot be written.
+        """
+        return put_hold(artifact, reason, self._audit, self._context.clock, dry_run)
+
+    def release(self, *, artifact: Path, dry_run: bool = False) -> HoldReport:
+        """Take the hold off an artifact.
+
+        Args:
+            artifact: Its path.
+            dry_run: Only say whether that would change anything.
+
+        Raises:
+            BackupDbError: There is no such artifact, or the hold cannot be removed.
+        """
+        return take_hold_off(artifact, self._audit, dry_run)
 
     def verify(
         self,

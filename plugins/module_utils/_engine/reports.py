@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -71,12 +72,53 @@ class RestoreReport(Report):
 
 @dataclass(frozen=True)
 class RetentionReport(Report):
-    """What retention kept, removed and held back, each with its reasons."""
+    """What retention kept, removed and held back, each with its reasons.
+
+    Besides: paths of artifacts that are ``missing`` although nobody removed them on record, and the databases where it
+    ``failed``.
+    """
 
     changed: bool
-    kept: tuple[dict[str, Any], ...]
-    removed: tuple[dict[str, Any], ...]
-    held: tuple[dict[str, Any], ...]
+    kept: tuple[dict[str, Any], ...] = ()
+    removed: tuple[dict[str, Any], ...] = ()
+    held: tuple[dict[str, Any], ...] = ()
+    missing: tuple[str, ...] = ()
+    failed: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether it could do its work on every database."""
+        return not self.failed
+
+    @classmethod
+    def merged(cls, reports: Iterable[RetentionReport]) -> RetentionReport:
+        """Return one report of several databases."""
+        several = list(reports)
+        joined = {
+            part.name: tuple(each for report in several for each in getattr(report, part.name))
+            for part in dataclasses.fields(cls)
+            if part.name != "changed"
+        }
+        return cls(any(report.changed for report in several), **joined)
+
+
+@dataclass(frozen=True)
+class AcceptanceReport(Report):
+    """Whether retention was held back by something that is now, or would be, accepted."""
+
+    changed: bool
+    database_id: str
+    database: str
+
+
+@dataclass(frozen=True)
+class HoldReport(Report):
+    """The hold on an artifact as it is now, or would be; None without one."""
+
+    changed: bool
+    artifact: str
+    before: Optional[str]
+    hold: Optional[str]
 
 
 @dataclass(frozen=True)
@@ -119,6 +161,18 @@ class StatusReport(Report):
     storage: dict[str, Any]
 
 
+def with_retention(result: BackupResult, retention: RetentionReport) -> BackupResult:
+    """Return a backup's result with what retention has to say of its database: that it was held back, or failed."""
+    name = (result.database_id, result.database)
+    said = [f"Retention removed nothing: {each['reason']}" for each in retention.held if _name(each) == name]
+    said += [f"Retention failed: {each['error']}" for each in retention.failed if _name(each) == name]
+    return dataclasses.replace(result, warnings=(*result.warnings, *said)) if said else result
+
+
+def _name(entry: dict[str, Any]) -> tuple[str, str]:
+    return entry["database_id"], entry["database"]
+
+
 def describe_artifact(stored: StoredArtifact) -> dict[str, Any]:
     """Return what there is to say of an artifact, in plain types."""
     manifest = stored.manifest
@@ -132,6 +186,8 @@ def describe_artifact(stored: StoredArtifact) -> dict[str, Any]:
         "plain_bytes": manifest.plain_bytes,
         "duration": round(manifest.duration, 3),
         "proof": manifest.proof,
+        "hold": stored.hold.reason if stored.hold else None,
+        "damage": stored.damage.reason if stored.damage else None,
         "sha256": manifest.sha256,
         "tool": f"{manifest.tool['name']} {manifest.tool['version']}",
         "server": manifest.dbms["description"],

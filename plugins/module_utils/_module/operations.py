@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import typing as t
 from datetime import datetime
@@ -37,7 +38,8 @@ def backup(module: AnsibleModule) -> Outcome:
         "after": {"artifacts": [entry["artifact"] or _name(entry) for entry in made]},
     }
     failed = [entry for entry in result["results"] if entry["outcome"] == "failed"]
-    return Outcome(result, diff, _failures(failed, len(result["results"]), "could not be backed up"), "BackupFailed")
+    what = f"of {len(result['results'])} databases could not be backed up."
+    return Outcome(result, diff, _failures(failed, f"{{}} {what}"), "BackupFailed")
 
 
 def restore(module: AnsibleModule) -> Outcome:
@@ -70,16 +72,35 @@ def restore(module: AnsibleModule) -> Outcome:
 def retention(module: AnsibleModule) -> Outcome:
     """Remove what the retention no longer keeps; see the module ``backup_retention``."""
     params = module.params
-    result = _call(
-        module,
-        lambda engine: engine.prune(
-            database_id=params["database_id"], database=params["database"], dry_run=module.check_mode
-        ),
-    )
+    names = {"database_id": params["database_id"], "database": params["database"]}
+
+    def work(engine: Engine) -> t.Any:
+        accepted = params["accept"] and engine.accept(**names, dry_run=module.check_mode).changed
+        report = engine.prune(**names, dry_run=module.check_mode)
+        return dataclasses.replace(report, changed=report.changed or accepted)
+
+    result = _call(module, work)
     kept = [entry["artifact"] for entry in result["kept"]]
     removed = [entry["artifact"] for entry in result["removed"]]
     diff = {"before": {"artifacts": sorted(kept + removed)}, "after": {"artifacts": sorted(kept)}}
-    return Outcome(result, diff)
+    return Outcome(
+        result, diff, _failures(result["failed"], "Retention could not work on {} of the databases."), "RetentionFailed"
+    )
+
+
+def hold(module: AnsibleModule) -> Outcome:
+    """Put a hold on an artifact or take it off; see the module ``backup_hold``."""
+    params, dry_run = module.params, module.check_mode
+    artifact = Path(params["artifact"])
+    if params["state"] == "present":
+        result = _call(
+            module, lambda engine: engine.hold(artifact=artifact, reason=params["reason"] or "", dry_run=dry_run)
+        )
+    else:
+        result = _call(module, lambda engine: engine.release(artifact=artifact, dry_run=dry_run))
+    before = result.pop("before")
+    names = {"artifact": result["artifact"]}
+    return Outcome(result, {"before": {**names, "hold": before}, "after": {**names, "hold": result["hold"]}})
 
 
 def info(module: AnsibleModule) -> Outcome:
@@ -148,9 +169,9 @@ def _name(entry: dict[str, t.Any]) -> str:
     return f"{entry['database_id']}/{entry['database']}"
 
 
-def _failures(failed: list[dict[str, t.Any]], total: int, what: str) -> str:
-    """One sentence on the databases that failed; empty if none did."""
+def _failures(failed: list[dict[str, t.Any]], sentence: str) -> str:
+    """What happened to so many databases, as a sentence with a place for their number, and why; empty if to none."""
     if not failed:
         return ""
     reasons = " ".join(f"{_name(entry)}: {entry['error']}" for entry in failed)
-    return f"{len(failed)} of {total} databases {what}. {reasons}"
+    return f"{sentence.format(len(failed))} {reasons}"

@@ -94,6 +94,7 @@ def test_installed_it_works(artifact: Path, tmp_path: Path) -> None:
     listed = ansible("doc", "--list", "--type", "module", "vya.backupdb")
     assert {line.split()[0].removeprefix("vya.backupdb.") for line in listed.splitlines()} == {
         "backup_credentials",
+        "backup_hold",
         "backup_info",
         "backup_retention",
         "backup_schedule",

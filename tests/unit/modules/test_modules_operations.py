@@ -263,6 +263,51 @@ def test_retention_of_a_database_needs_its_instance(run_module: Callable[..., An
     )
 
 
+def test_a_shrink_is_accepted_by_whoever_has_looked(
+    run_module: Callable[..., Any], artifact: Callable[..., Path], host: Any
+) -> None:
+    """With the real engine; saying so twice changes nothing more."""
+    host.configure(policies=[{"name": "short", "retention": {"daily": 1, "weekly": 0, "monthly": 0}}])
+    old, small = artifact(1), artifact(0)
+    manifest = Path(f"{small}.manifest.json")
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text("utf-8")), "plain_bytes": 0}), encoding="utf-8")
+    result = run_module("backup_retention")
+    assert "less than 50% of what is normal" in result["held"][0]["reason"]
+    assert result["changed"] is False
+    assert "missing" in run_module("backup_retention", accept=True)["msg"]
+    names = {"database_id": "maria", "database": "shop"}
+    before = host.snapshot()
+    assert run_module("backup_retention", check=True, accept=True, **names)["changed"] is True
+    assert host.snapshot() == before
+    assert old.exists()
+    assert run_module("backup_retention", accept=True, **names)["changed"] is True
+    assert not old.exists()
+    assert run_module("backup_retention", accept=True, **names)["changed"] is False
+
+
+def test_a_hold_is_put_on_and_taken_off(
+    run_module: Callable[..., Any], artifact: Callable[..., Path], host: Any
+) -> None:
+    """With the real engine: idempotent, told before it is done, shown by backup_info."""
+    path = str(artifact())
+    before = host.snapshot()
+    foretold = run_module("backup_hold", check=True, diff=True, artifact=path, reason="why")
+    assert host.snapshot() == before
+    result = run_module("backup_hold", diff=True, artifact=path, reason="why")
+    assert (foretold["changed"], foretold["diff"]) == (result["changed"], result["diff"])
+    assert result["diff"] == {
+        "before": {"artifact": path, "hold": None},
+        "after": {"artifact": path, "hold": "why"},
+    }
+    assert run_module("backup_hold", artifact=path)["changed"] is False
+    assert run_module("backup_hold", artifact=path)["hold"] == "why"
+    assert run_module("backup_info")["artifacts"][0]["hold"] == "why"
+    assert run_module("backup_hold", check=True, artifact=path, state="absent")["changed"] is True
+    assert run_module("backup_hold", artifact=path, state="absent")["changed"] is True
+    assert run_module("backup_hold", artifact=path, state="absent")["changed"] is False
+    assert run_module("backup_hold", artifact="/nowhere.sql.gz")["error_kind"] == "ArtifactError"
+
+
 @pytest.mark.parametrize("check", [False, True])
 def test_info_tells_what_exists_and_changes_nothing(
     run_module: Callable[..., Any], artifact: Callable[..., Path], host: Any, check: bool
@@ -300,6 +345,7 @@ def test_the_returned_keys_are_documented(
     )
     assert set(documented("db_restore")) == fields("RestoreReport") - {"warnings"}
     assert set(documented("backup_retention")) == fields("RetentionReport")
+    assert set(documented("backup_hold")) == fields("HoldReport") - {"before"}
     assert set(documented("backup_info")) == fields("InfoReport")
     artifact()
     result = run_module("backup_info")

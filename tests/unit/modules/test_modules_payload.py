@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 PACKAGE = Path("ansible_collections/vya/backupdb/plugins/module_utils")
-ENGINE_MODULES = ["backup_info", "backup_retention", "db_backup", "db_restore"]
+ENGINE_MODULES = ["backup_hold", "backup_info", "backup_retention", "db_backup", "db_restore"]
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ def payload(ansible: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.Mon
 
 ARGUMENTS = {
     "backup_credentials": {"name": "maria", "state": "absent"},
+    "backup_hold": {"artifact": "/nowhere.sql.gz"},
     "backup_info": {},
     "backup_retention": {},
     "backup_schedule": {"enabled": False, "state": "absent"},

@@ -49,9 +49,10 @@ def _show_artifacts(session: Session, report: Mapping[str, Any]) -> None:
                 text.when(artifact["created_at"], session.now),
                 text.size(artifact["stored_bytes"]),
                 text.duration(artifact["duration"]),
-                artifact["proof"],
+                "damaged" if artifact["damage"] else artifact["proof"],
                 PurePath(artifact["artifact"]).name,
-            )
+            ),
+            marks_of(artifact),
         )
         for artifact in report["artifacts"]
     ]
@@ -66,6 +67,12 @@ def _show_artifacts(session: Session, report: Mapping[str, Any]) -> None:
         elif instance["databases_without_backup"]:
             missing = text.listing(instance["databases_without_backup"])
             say(session.console, f"{name} ({instance['server']}) has databases without a backup: {missing}", "yellow")
+
+
+def marks_of(artifact: Mapping[str, Any]) -> list[str]:
+    """Return what has been noted of an artifact: that it is damaged, that somebody wants it kept."""
+    damage = [artifact["damage"]] if artifact["damage"] else []
+    return [*damage, *([f"Held: {artifact['hold']}"] if artifact["hold"] is not None else [])]
 
 
 def status(context: typer.Context, as_json: JsonOption = False) -> int:

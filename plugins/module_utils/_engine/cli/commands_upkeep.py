@@ -90,7 +90,7 @@ def prune(
         session.write_json(report)
     else:
         _show_pruned(session, report, dry_run)
-    return 0
+    return 1 if report["failed"] else 0
 
 
 def _show_pruned(session: Session, report: Mapping[str, Any], dry_run: bool) -> None:
@@ -120,5 +120,9 @@ def _show_pruned(session: Session, report: Mapping[str, Any], dry_run: bool) -> 
         )
     for held in report["held"]:
         say(session.console, f"{held['database_id']}/{held['database']} was left alone: {held['reason']}", "yellow")
+    for path in report["missing"]:
+        say(session.console, f"{path} is missing: only its manifest is there, and it was not removed here.", "yellow")
+    for failed in report["failed"]:
+        say(session.console, f"{failed['database_id']}/{failed['database']} failed: {failed['error']}", "bold red")
     removed, kept = len(report["removed"]), len(report["kept"])
     say(session.console, f"{text.count(removed, 'artifact')} {'would be ' if dry_run else ''}removed, {kept} kept.")

@@ -28,6 +28,7 @@ STYLES = {
     "running": "cyan",
     "failed": "bold red",
     "vanished": "bold red",
+    "damaged": "bold red",
     "ok": "green",
     "warning": "yellow",
     "sealed": "yellow",

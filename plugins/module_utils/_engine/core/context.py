@@ -50,9 +50,20 @@ class Context:
         """Where lock files are."""
         return self.config.state_directory / "locks"
 
-    def start(self, kind: str, database_id: str, database: str, policy: Optional[str] = None) -> RunRecord:
-        """Put on record that a run begins."""
-        return self.catalog.start(kind, database_id, database, policy=policy, trigger=self.trigger)
+    def start(
+        self,
+        kind: str,
+        database_id: str,
+        database: str,
+        policy: Optional[str] = None,
+        *,
+        artifact: Optional[str] = None,
+        reason: Optional[str] = None,
+    ) -> RunRecord:
+        """Put on record that a run begins; see :meth:`.Catalog.start`."""
+        return self.catalog.start(
+            kind, database_id, database, policy=policy, trigger=self.trigger, artifact=artifact, reason=reason
+        )
 
     def finish(
         self,
@@ -63,6 +74,7 @@ class Context:
         artifact: Optional[str] = None,
         stored_bytes: Optional[int] = None,
         plain_bytes: Optional[int] = None,
+        server_bytes: Optional[int] = None,
     ) -> RunRecord:
         """Put on record how a run ended (with an error: failed) and tell the observers.
 
@@ -73,6 +85,7 @@ class Context:
             artifact: The artifact's path.
             stored_bytes: Its size.
             plain_bytes: The size of the SQL text in it.
+            server_bytes: The server's own figure for the size of the database.
         """
         record = self.catalog.finish(
             run.run_id,
@@ -81,6 +94,7 @@ class Context:
             artifact=artifact,
             stored_bytes=stored_bytes,
             plain_bytes=plain_bytes,
+            server_bytes=server_bytes,
         )
         self.observers.run_finished(record)
         return record
@@ -91,5 +105,8 @@ class Context:
 
     def close_vanished(self) -> None:
         """Put on record the runs whose processes died without a word, and tell the observers."""
-        for record in self.catalog.close_vanished():
+        gone = self.catalog.close_vanished()
+        for record in gone:
             self.observers.run_finished(record)
+        for kind in sorted({record.kind for record in gone}):
+            self.observers.batch_finished(Batch(kind, None, self.trigger, tuple(r for r in gone if r.kind == kind)))

@@ -5,6 +5,8 @@
 
 The lock is a ``flock`` on a file: the kernel frees it when its holder ends, however that ends, so that no stale lock
 can exist. The file's content only says who holds it.
+
+An artifact that is being read (verified, restored) is locked too, so that retention does not take it away meanwhile.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import LockedError
+from ..errors import ArtifactError, LockedError
 from .storage import storage_error
 
 
@@ -53,5 +55,46 @@ def database_lock(directory: Path, database_id: str, database: str, purpose: str
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{purpose} (process {os.getpid()})\n".encode(), 0)
         yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def artifact_in_use(artifact: Path) -> Iterator[None]:
+    """Keep retention away from an artifact for the length of a ``with`` block; many may do so at once.
+
+    Raises:
+        ArtifactError: The artifact is gone, or just being removed.
+    """
+    with _locked(artifact, os.O_RDONLY, fcntl.LOCK_SH) as alone:
+        if not alone:
+            raise ArtifactError(f"The artifact {artifact} is just being removed by retention.", "Use another artifact.")
+        yield
+
+
+@contextlib.contextmanager
+def artifact_for_removal(artifact: Path) -> Iterator[bool]:
+    """Yield whether nobody is reading the artifact, and let nobody begin for the length of a ``with`` block.
+
+    Raises:
+        ArtifactError: The artifact is gone.
+    """
+    with _locked(artifact, os.O_RDWR | os.O_NOFOLLOW, fcntl.LOCK_EX) as alone:  # NFS wants it opened for writing
+        yield alone
+
+
+@contextlib.contextmanager
+def _locked(artifact: Path, flags: int, kind: int) -> Iterator[bool]:
+    try:
+        descriptor = os.open(artifact, flags | os.O_CLOEXEC)
+    except OSError as exc:
+        raise ArtifactError(f"The artifact {artifact} cannot be opened: {exc.strerror}.") from None
+    try:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            alone = True
+        except BlockingIOError:
+            alone = False
+        yield alone
     finally:
         os.close(descriptor)

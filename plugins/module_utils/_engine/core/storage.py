@@ -13,9 +13,7 @@ import contextlib
 import errno
 import fcntl
 import os
-import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -23,17 +21,12 @@ from typing import Optional
 
 from ..errors import ArtifactError, StorageError
 from ..utils.files import fsync_directory, make_directories
+from .candidates import contradiction_of
+from .listing import EXTENSION, Entry, Orphan, list_storage, path_component
 from .manifest import SUFFIX, Manifest, read_manifest
+from .marks import Mark, damage_path, hold_path, read_mark
 
-EXTENSION = ".sql.gz"
 PARTIAL_SUFFIX = ".partial"
-_UNSAFE = re.compile(r"[%/\x00-\x1f\x7f]|^\.")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}$")
-
-
-def path_component(name: str) -> str:
-    """Turn a database's name into one path component: unsafe characters become ``%XX``, all others stay readable."""
-    return _UNSAFE.sub(lambda match: f"%{ord(match.group()):02X}", name)
 
 
 @dataclass(frozen=True)
@@ -47,6 +40,16 @@ class StoredArtifact:
     def manifest_path(self) -> Path:
         """Where its manifest is."""
         return self.path.with_name(self.path.name + SUFFIX)
+
+    @property
+    def hold(self) -> Optional[Mark]:
+        """The hold that somebody put on it."""
+        return read_mark(hold_path(self.path))
+
+    @property
+    def damage(self) -> Optional[Mark]:
+        """The finding that it is damaged."""
+        return read_mark(damage_path(self.path))
 
 
 class Storage:
@@ -66,29 +69,43 @@ class Storage:
         name = f"{path_component(database)}_{moment:%Y%m%d_%H%M%S}{EXTENSION}"
         return self.directory_of(database_id, database) / f"{moment:%Y-%m-%d}" / name
 
+    @property
+    def home(self) -> Path:
+        """The directory that holds all artifacts of this host."""
+        return self.root / self.hostname
+
+    def names(
+        self, database_id: Optional[str] = None, database: Optional[str] = None
+    ) -> tuple[list[Entry], list[Orphan]]:
+        """Return what the names alone tell: artifacts, and manifests whose artifact is gone; nothing is opened.
+
+        Raises:
+            StorageError: A directory cannot be read.
+        """
+        return list_storage(self.home, database_id, database)
+
+    def load(self, entry: Entry) -> StoredArtifact:
+        """Return an artifact with its whole manifest.
+
+        Raises:
+            ArtifactError: The manifest is damaged, or does not belong to this host or to this place.
+        """
+        manifest = read_manifest(entry.manifest_path)
+        contradiction = contradiction_of(entry, self.hostname, vars(manifest), manifest.created_at)
+        if contradiction:
+            raise ArtifactError(f"{entry.path} is none of this host's artifacts: {contradiction}.")
+        return StoredArtifact(entry.path, manifest)
+
     def artifacts(self, database_id: Optional[str] = None, database: Optional[str] = None) -> list[StoredArtifact]:
         """Return every artifact that has a readable manifest, newest first.
 
         Files without one, and manifests without their artifact, are left out: neither is a backup.
         """
         found = []
-        for path in self._manifest_paths(database_id, database):
-            artifact = path.with_name(path.name.removesuffix(SUFFIX))
+        for entry in self.names(database_id, database)[0]:
             with contextlib.suppress(ArtifactError):
-                manifest = read_manifest(path)
-                if artifact.is_file() and (database is None or manifest.database == database):
-                    found.append(StoredArtifact(artifact, manifest))
+                found.append(self.load(entry))
         return sorted(found, key=lambda stored: (stored.manifest.created_at, stored.path.name), reverse=True)
-
-    def _manifest_paths(self, database_id: Optional[str], database: Optional[str]) -> Iterator[Path]:
-        base = self.root / self.hostname
-        instances = [base / database_id] if database_id else _subdirectories(base)
-        for instance in instances:
-            databases = [instance / path_component(database)] if database is not None else _subdirectories(instance)
-            for directory in databases:
-                for day in _subdirectories(directory):
-                    if _DATE.match(day.name):
-                        yield from sorted(day.glob(f"*{EXTENSION}{SUFFIX}"))
 
     def free_bytes(self) -> int:
         """Return the bytes that are free for us where artifacts go.
@@ -218,12 +235,3 @@ def remove_dead_partials(directory: Path) -> list[Path]:
             finally:
                 os.close(descriptor)
     return removed
-
-
-def _subdirectories(path: Path) -> list[Path]:
-    try:
-        return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.is_symlink())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as exc:
-        raise storage_error(exc, path) from None

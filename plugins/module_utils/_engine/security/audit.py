@@ -46,6 +46,8 @@ class AuditLog:
             result=record.outcome,
             user=record.user,
             run_id=record.run_id,
+            artifact=record.artifact,
+            reason=record.reason,
         )
 
     def batch_finished(self, batch: Batch) -> None:
@@ -60,6 +62,8 @@ class AuditLog:
         database: str | None = None,
         user: str | None = None,
         run_id: str | None = None,
+        artifact: str | None = None,
+        reason: str | None = None,
     ) -> None:
         """Put any operation on record, also one that is no run, such as a change of credentials.
 
@@ -70,6 +74,8 @@ class AuditLog:
             database: On which database, if on one.
             user: Who did it; unless given, whoever is logged in.
             run_id: The run in the catalog, if it is one.
+            artifact: The artifact's path, if there is one.
+            reason: Why it was done, if there is a reason.
 
         Raises:
             StorageError: The log cannot be written.
@@ -82,6 +88,7 @@ class AuditLog:
             "database": database,
             "result": result,
             "run_id": run_id,
+            **{key: value for key, value in (("artifact", artifact), ("reason", reason)) if value is not None},
         }
         try:
             self._append(json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")

@@ -58,7 +58,10 @@ class FakeEngine:
         self.privileges_dropped_before = len(self.calls)
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("backup", "restore", "prune", "verify", "info", "check", "status"):
+        if name not in (
+            *("backup", "restore", "prune", "verify", "info", "check", "status"),
+            *("hold", "release", "accept", "adopt_storage"),
+        ):
             raise AttributeError(name)
 
         def method(**arguments: Any) -> Report:

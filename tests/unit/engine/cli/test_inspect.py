@@ -49,6 +49,8 @@ def info() -> dict[str, Any]:
                 "plain_bytes": 99_000_000,
                 "duration": 4.2,
                 "proof": "verified",
+                "hold": None,
+                "damage": None,
                 "sha256": "ab",
                 "tool": "mariadb-dump 11.8.3",
                 "server": "MariaDB 11.8.3",
@@ -94,6 +96,13 @@ def test_the_list(call: Callable[..., Any], fake: ModuleType, info: dict[str, An
         "prod-pg-01 cannot be asked for its databases: The server prod-pg-01 does not answer.",
     ]
     assert ended.code == 0
+
+
+def test_the_list_shows_damage_and_holds(call: Callable[..., Any], fake: ModuleType, info: dict[str, Any]) -> None:
+    info["artifacts"][0].update(damage="Its SHA-256 is another.", hold="before the migration")
+    lines = call(fake.FakeEngine({"info": info}), "list").lines
+    assert "damaged" in lines[1]
+    assert lines[2:4] == ["    Its SHA-256 is another.", "    Held: before the migration"]
 
 
 def test_paths_alone(call: Callable[..., Any], fake: ModuleType, info: dict[str, Any]) -> None:

@@ -46,6 +46,8 @@ PRUNED = {
     "kept": [NEW],
     "removed": [OLD],
     "held": [{"database_id": "prod-mysql-01", "database": "crm", "reason": "its last backup failed"}],
+    "missing": [],
+    "failed": [],
 }
 
 
@@ -110,3 +112,52 @@ def test_a_dry_run_shows_also_what_is_kept_and_why(call: Callable[..., Any], fak
 
 def test_prune_json(call: Callable[..., Any], fake: ModuleType) -> None:
     assert json.loads(call(fake.FakeEngine({"prune": PRUNED}), "prune", "--json").out) == PRUNED
+
+
+def test_prune_ends_with_1_where_it_could_not_work(call: Callable[..., Any], fake: ModuleType) -> None:
+    failed = {"database_id": "prod-mysql-01", "database": "crm", "error": "crm is in use by a backup."}
+    report = {**PRUNED, "held": [], "missing": ["/b/gone.sql.gz"], "failed": [failed]}
+    ended = call(fake.FakeEngine({"prune": report}), "prune")
+    assert ended.code == 1
+    assert ended.lines[-3:] == [
+        "/b/gone.sql.gz is missing: only its manifest is there, and it was not removed here.",
+        "prod-mysql-01/crm failed: crm is in use by a backup.",
+        "1 artifact removed, 1 kept.",
+    ]
+
+
+HELD = {"changed": True, "artifact": "/b/shop.sql.gz", "before": None, "hold": "before the migration"}
+
+
+def test_pin_and_unpin(call: Callable[..., Any], fake: ModuleType) -> None:
+    engine = fake.FakeEngine({"hold": HELD, "release": {**HELD, "hold": None}})
+    ended = call(engine, "pin", "/b/shop.sql.gz", "--reason", "before the migration")
+    assert ended.err == ""
+    assert engine.calls == [
+        ("hold", {"artifact": Path("/b/shop.sql.gz"), "reason": "before the migration", "dry_run": False})
+    ]
+    assert (ended.lines, ended.code) == (["/b/shop.sql.gz is held: before the migration"], 0)
+    assert call(engine, "unpin", "/b/shop.sql.gz", "--dry-run").lines == ["/b/shop.sql.gz would be under no hold."]
+    assert json.loads(call(engine, "pin", "/b/shop.sql.gz", "--json").out) == HELD
+
+
+def test_a_relative_path_is_taken_from_here(call: Callable[..., Any], fake: ModuleType) -> None:
+    engine = fake.FakeEngine({"release": {**HELD, "hold": None}})
+    call(engine, "unpin", "x.sql.gz")
+    assert engine.calls[0][1]["artifact"] == Path.cwd() / "x.sql.gz"
+
+
+@pytest.mark.parametrize(
+    ("changed", "options", "said"),
+    [
+        (True, (), "Accepted: retention goes on from here."),
+        (True, ("--dry-run",), "Would be accepted: retention goes on from here."),
+        (False, (), "Nothing holds retention back that could be accepted."),
+    ],
+)
+def test_accept(call: Callable[..., Any], fake: ModuleType, changed: bool, options: tuple[str, ...], said: str) -> None:
+    report = {"changed": changed, "database_id": "prod-mysql-01", "database": "shop"}
+    engine = fake.FakeEngine({"accept": report})
+    ended = call(engine, "accept", "prod-mysql-01", "shop", *options)
+    assert (ended.lines, ended.code) == ([said], 0)
+    assert json.loads(call(engine, "accept", "prod-mysql-01", "shop", "--json").out) == report
