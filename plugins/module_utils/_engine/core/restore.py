@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Optional
 
-from ..db.base import Dbms
+from ..db.base import Dbms, Origin
 from ..errors import ArtifactError, BackupDbError, ConfigError, DatabaseLostError, RestoreError
 from ..utils.clock import Clock, to_text
 from ..utils.processes import ProcessTable
@@ -79,7 +79,8 @@ class Restorer:
         """
         if not target or "\0" in target:
             raise RestoreError("The name of the database to restore into is empty or impossible.")
-        dbms.refuse_incompatible(stored.manifest.dbms)
+        manifest = stored.manifest
+        dbms.refuse_incompatible(Origin(manifest.dbms, manifest.tool, manifest.settings, manifest.inventory), target)
         dbms.load_command(target)
         exists = target in dbms.all_databases()
         if exists and not overwrite:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import abc
 import re
-from collections.abc import Iterator, Mapping
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import Instance
+from ..errors import RestoreError, ServerError
 from ..security.credentials import Credential
 from ..security.redaction import Redactor
-from ..utils.processes import Command, ProcessTable
+from ..utils.processes import Command, ProcessTable, describe_exit
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,34 @@ class Check:
 
     Attributes:
         check: What was examined.
-        status: ``ok``, ``warning`` or ``failed``.
-        detail: What was found.
+        status: ``ok``, ``warning``, or ``failed`` where no backup could be right.
+        detail: What was found and what it means, a sentence.
         hint: What to do about it.
+        database: The database that it is about; empty where it is about all of the instance.
     """
 
     check: str
     status: str
     detail: str
     hint: str = ""
+    database: str = ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a manifest says of where its artifact comes from.
+
+    Attributes:
+        dbms: The server: ``flavour``, ``version``, ``description``.
+        tool: The client that dumped: ``name``, ``version``.
+        settings: The database's own settings, and under ``needs`` what a server must have to take it.
+        inventory: Names of its objects by kind.
+    """
+
+    dbms: Mapping[str, str]
+    tool: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    inventory: Mapping[str, list[str]]
 
 
 class Dbms(abc.ABC):
@@ -152,8 +173,49 @@ class Dbms(abc.ABC):
         """Whether databases can be renamed, so that a restore can be made beside the old one and swapped in."""
 
     @abc.abstractmethod
-    def checks(self) -> list[Check]:
-        """Examine versions, privileges and clients; the server can be reached."""
+    def checks(self, databases: Sequence[str] | None = None) -> list[Check]:
+        """Examine clients, versions, privileges, and whether backups could be restored to this server.
+
+        Args:
+            databases: The databases that are to be backed up; all when left out.
+        """
+
+    @abc.abstractmethod
+    def dump_checks(self, database: str) -> list[Check]:
+        """Examine what foretells that a dump of this database cannot be right: those of :meth:`checks` that fail."""
+
+    @abc.abstractmethod
+    def restore_checks(self, origin: Origin, target: str) -> list[Check]:
+        """Examine whether this server can take an artifact; only what is not ``ok`` is returned."""
+
+    def login_error(self, command: Command) -> str:
+        """Run a client's call that only logs in, and return what it complained of; empty if it could."""
+        try:
+            code, _output, errors = self.processes.run(command)
+        except (OSError, subprocess.TimeoutExpired) as exc:
+            return self.redactor.text(str(exc))
+        return "" if code == 0 else self.explain(errors) or describe_exit(code)
+
+    def refuse_unfit(self, database: str) -> None:
+        """Refuse a dump that cannot be right.
+
+        Raises:
+            ServerError: A check fails; the message is what :meth:`checks` says.
+        """
+        failed = [check for check in self.dump_checks(database) if check.status == "failed"]
+        if failed:
+            raise ServerError(" ".join(check.detail for check in failed), _hints(failed))
+
+    def refuse_incompatible(self, origin: Origin, target: str) -> None:
+        """Refuse an artifact that this server cannot take, with all the reasons at once.
+
+        Raises:
+            RestoreError: There is at least one; nothing has been changed.
+        """
+        failed = [check for check in self.restore_checks(origin, target) if check.status == "failed"]
+        if failed:
+            reasons = " ".join(check.detail for check in failed)
+            raise RestoreError(f"{reasons.rstrip('.')}; nothing was changed.", _hints(failed))
 
     @abc.abstractmethod
     def real_errors(self, stderr: str) -> list[str]:
@@ -162,29 +224,6 @@ class Dbms(abc.ABC):
     def explain(self, stderr: str) -> str:
         """Return what a client complained of: its first five complaints, without secrets, in one line."""
         return self.redactor.text(" / ".join(self.real_errors(stderr)[:5]))
-
-    def refuse_incompatible(self, manifest_dbms: Mapping[str, str]) -> None:
-        """Refuse an artifact that this server cannot take.
-
-        Raises:
-            RestoreError: Another flavour, or from a newer major version.
-        """
-        from ..errors import RestoreError
-
-        server = self.server()
-        if manifest_dbms["flavour"] != server.flavour:
-            raise RestoreError(
-                f"The artifact is from {manifest_dbms['description']}, this server is {server.description}; nothing was"
-                " changed.",
-                "Restore it into a server of the same make.",
-            )
-        parts = 1 if server.flavour == "postgresql" else 2
-        if version_number(manifest_dbms["version"])[:parts] > server.number[:parts]:
-            raise RestoreError(
-                f"The artifact is from {manifest_dbms['description']}, newer than this server ({server.description});"
-                " nothing was changed.",
-                "Restore it into a server of the same or a newer version.",
-            )
 
 
 @dataclass(frozen=True)
@@ -202,6 +241,11 @@ class Client:
     flavour: str
     version: str
     number: tuple[int, ...] = field(default=())
+
+
+def _hints(checks: Sequence[Check]) -> str:
+    """What to do about several findings, each thing once."""
+    return " ".join(dict.fromkeys(check.hint for check in checks if check.hint))
 
 
 def version_number(text: str) -> tuple[int, ...]:

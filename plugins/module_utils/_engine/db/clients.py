@@ -27,7 +27,6 @@ _WHY_NOT = {
 # Options that not every release of a make knows, and since when: asked of a client only if it does.
 _OPTIONS_SINCE = {
     ("mysql", "--set-gtid-purged"): (5, 6, 9),
-    ("mysql", "--ssl-mode"): (5, 7, 11),
     ("mysql", "--get-server-public-key"): (5, 7, 23),
     ("mysql", "--column-statistics"): (8, 0, 2),
     ("mariadb", "--dump-history"): (10, 11),
@@ -62,15 +61,15 @@ def _examine(path: str, _file: tuple[int, int], processes: ProcessTable) -> Clie
     return Client(path, flavour, version, version_number(version))
 
 
-def knows_option(client: Client, option: str) -> bool:
-    """Whether a client knows an option, given as ``--name`` or ``--name=value``."""
-    since = _OPTIONS_SINCE.get((client.flavour, option.partition("=")[0]))
-    return since is None or client.number >= since
+def knows_option(flavour: str, number: tuple[int, ...], option: str) -> bool:
+    """Whether a make's clients of this version know an option, given as ``--name`` or ``--name=value``."""
+    since = _OPTIONS_SINCE.get((flavour, option.partition("=")[0]))
+    return since is None or number >= since
 
 
 def known_options(client: Client, options: Iterable[str]) -> list[str]:
     """Return those options that the client knows."""
-    return [option for option in options if knows_option(client, option)]
+    return [option for option in options if knows_option(client.flavour, client.number, option)]
 
 
 def mysql_client(

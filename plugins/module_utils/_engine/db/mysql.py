@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..errors import BackupDbError, RestoreError, ServerError
+from ..errors import ServerError
 from ..utils.processes import Command
-from .base import Check, Dbms, DumpPlan, Inspection, Server, version_number
-from .clients import mysql_client
+from .base import Check, Client, Dbms, DumpPlan, Inspection, Origin, Server, version_number
+from .clients import known_options, knows_option, mysql_client
 from .connection import connect, mysql_engine, mysql_socket
+from .mysql_examination import Examination
 from .mysql_grants import grant_statements, quote_name, quote_text
 from .mysql_inspection import database_settings, inspect_database
 
@@ -25,9 +26,6 @@ MAX_PACKET = "1073741824"  # the largest that server and client know; rows above
 END_MARKER = re.compile(rb"\n-- Dump completed(?: on [0-9: -]+)?\s*\Z")
 _CHATTER = re.compile(r"^\s*$|\[Warning\]|^(?:--\s*)?Warning:|^\[Note\]", re.IGNORECASE)
 _SERVER_SAYS = re.compile(r"ERROR \d+ \(")
-
-# What a complete dump needs. SELECT on all covers the bodies of routines, also those of other definers.
-_DUMP_PRIVILEGES = ("SELECT", "SHOW VIEW", "TRIGGER", "EVENT")
 
 
 class MySql(Dbms):
@@ -79,12 +77,14 @@ class MySql(Dbms):
                 f"There is no database {database!r} on {self.instance.database_id} (or the account may not see it).",
                 f"There are: {', '.join(sorted(self.databases())) or 'none'}.",
             )
+        inspection.settings["needs"] = self._examination.needs(database)
         return inspection
 
     def plan_dump(self, database: str, inspection: Inspection) -> DumpPlan:
         """Plan a dump by ``mariadb-dump`` or ``mysqldump`` in one transaction, with everything that belongs to it."""
         flavour = self._server.flavour
-        client = mysql_client(flavour, "mariadb-dump", "mysqldump", self.processes)
+        client = mysql_client(flavour, "mariadb-dump", "mysqldump", self.processes, self._server.number)
+        self.refuse_unfit(database)
         options = [
             "--single-transaction",
             "--quick",
@@ -97,12 +97,12 @@ class MySql(Dbms):
             f"--max-allowed-packet={MAX_PACKET}",
         ]
         if flavour == "mysql":
-            options += ["--set-gtid-purged=OFF", "--column-statistics=0"]
+            options += known_options(client, ["--set-gtid-purged=OFF", "--column-statistics=0"])
         else:
             # A locked table whose default comes from a sequence could not be filled when loaded (error 1100).
             options.append("--skip-add-locks")
-            if inspection.settings.get("system_versioned_tables") and client.number >= (10, 11):
-                options.append("--dump-history")
+            if inspection.settings.get("system_versioned_tables"):
+                options += known_options(client, ["--dump-history"])
         loader = "mariadb" if flavour == "mariadb" else "mysql"
         return DumpPlan(
             command=self._command(client.path, client.number, [*options, "--", database]),
@@ -156,7 +156,8 @@ class MySql(Dbms):
                 mode, ["--ssl", "--ssl-verify-server-cert", *authority]
             )
         # Without TLS, caching_sha2_password over TCP needs the server's RSA key.
-        plain = ["--ssl-mode=DISABLED", *(["--get-server-public-key"] if self.instance.host else [])]
+        knows = knows_option("mysql", version, "--get-server-public-key")
+        plain = ["--ssl-mode=DISABLED", *(["--get-server-public-key"] if self.instance.host and knows else [])]
         return {"disabled": plain, "encrypt": ["--ssl-mode=REQUIRED"]}.get(
             mode, ["--ssl-mode=VERIFY_IDENTITY", *authority]
         )
@@ -166,7 +167,7 @@ class MySql(Dbms):
 
         Line ends, NUL bytes and the comments in bodies of routines, triggers and events stay as they are.
         """
-        client = mysql_client(self._server.flavour, "mariadb", "mysql", self.processes)
+        client = mysql_client(self._server.flavour, "mariadb", "mysql", self.processes, self._server.number)
         options = ["--batch", "--binary-mode", "--comments", "--default-character-set=utf8mb4"]
         options.append(f"--max-allowed-packet={MAX_PACKET}")
         return self._command(client.path, client.number, [*options, f"--database={database}"])
@@ -210,49 +211,26 @@ class MySql(Dbms):
         """Refuse: MySQL and MariaDB cannot rename a database."""
         raise NotImplementedError("MySQL and MariaDB cannot rename a database")
 
-    def checks(self) -> list[Check]:
-        """Examine make, client and privileges."""
-        server = self._server
-        found = [Check("server", "ok", server.description)]
-        if server.flavour != self.instance.dbms:
-            found.append(
-                Check(
-                    "dbms",
-                    "warning",
-                    f"configured as {self.instance.dbms}, but it is {server.description}",
-                    "Set dbms.",
-                )
-            )
-        try:
-            client = mysql_client(server.flavour, "mariadb-dump", "mysqldump", self.processes)
-            loader = mysql_client(server.flavour, "mariadb", "mysql", self.processes)
-            older = client.number[:2] < server.number[:2]
-            found.append(
-                Check(
-                    "clients",
-                    "warning" if older else "ok",
-                    f"{client.path} {client.version}, {loader.path} {loader.version}",
-                    "The client is older than the server: install the client of the server's version." if older else "",
-                )
-            )
-        except BackupDbError as exc:
-            found.append(Check("clients", "failed", exc.message, exc.hint))
-        missing = self._missing_privileges()
-        found.append(
-            Check(
-                "privileges",
-                "failed" if missing else "ok",
-                f"missing on *.*: {', '.join(missing)}" if missing else "enough for a complete dump",
-                f"As an administrator: GRANT {', '.join(missing)} ON *.* TO this account." if missing else "",
-            )
-        )
-        return found
+    @functools.cached_property
+    def _examination(self) -> Examination:
+        return Examination(self._rows, self._server, self.instance.dbms, self.processes, self._login_error)
 
-    def _missing_privileges(self) -> list[str]:
-        held = " ".join(str(row[0]) for row in self._rows("SHOW GRANTS") if " ON *.* " in str(row[0])).upper()
-        if "GRANT ALL PRIVILEGES" in held:
-            return []
-        return [privilege for privilege in _DUMP_PRIVILEGES if not re.search(rf"\b{privilege}\b(?=[,\s])", held)]
+    def _login_error(self, loader: Client) -> str:
+        """Make the loading client log in, and return what it complained of."""
+        command = self._command(loader.path, loader.number, ["--batch", "--execute=SELECT 1"])
+        return self.login_error(command)
+
+    def checks(self, databases: Sequence[str] | None = None) -> list[Check]:
+        """Examine clients, versions, privileges, and whether backups could be restored to this server."""
+        return self._examination.checks(sorted(self.databases()) if databases is None else databases)
+
+    def dump_checks(self, database: str) -> list[Check]:
+        """Examine what foretells that a dump of this database cannot be right."""
+        return self._examination.dump_checks(database)
+
+    def restore_checks(self, origin: Origin, target: str) -> list[Check]:
+        """Examine whether this server can take an artifact."""
+        return self._examination.restore_checks(origin, target)
 
     def explain(self, stderr: str) -> str:
         """Return what a client complained of, and what to do about rows larger than the server takes."""
@@ -268,15 +246,6 @@ class MySql(Dbms):
         """
         lines = [" ".join(line.split()) for line in stderr.splitlines() if not _CHATTER.search(line)]
         return [line for line in lines if _SERVER_SAYS.match(line)] or lines
-
-    def refuse_incompatible(self, manifest_dbms: Mapping[str, str]) -> None:
-        """Refuse an artifact of another make or a newer version, and settings that would break a load."""
-        super().refuse_incompatible(manifest_dbms)
-        if str(self._rows("SELECT @@GLOBAL.read_only")[0][0]) in {"1", "ON"}:
-            raise RestoreError(
-                f"The server {self.instance.database_id} is read-only; nothing was changed.",
-                "Restore on the primary, or set read_only off if this is meant.",
-            )
 
 
 def _option_value(value: str) -> str:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import BackupDbError, ServerError
+from ..errors import ServerError
 from ..utils.processes import Command
-from .base import Check, Dbms, DumpPlan, Inspection, Server, version_number
+from .base import Check, Client, Dbms, DumpPlan, Inspection, Origin, Server, version_number
 from .clients import postgresql_client
 from .connection import CONNECT_SECONDS, connect, postgresql_engine, postgresql_host, postgresql_tls
+from .postgresql_examination import Examination
+from .postgresql_facts import NEEDS, read_needs
 from .postgresql_settings import create_clauses, preamble_statements, quote_name, settings_statements
 
 MAINTENANCE_DATABASE = "postgres"
@@ -143,6 +145,7 @@ class PostgreSql(Dbms):
                 "SELECT extname, pg_get_userbyid(extowner) FROM pg_extension WHERE extname <> 'plpgsql'", ()
             )
             extension_owners = {str(name): str(owner) for name, owner in owners}
+            needs = read_needs(connection.exec_driver_sql(NEEDS, ()).scalar_one())
             size = int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
         locale = raw.get("datlocale") or raw.get("daticulocale")
         settings = {
@@ -158,6 +161,7 @@ class PostgreSql(Dbms):
             "acl": raw["acl"],
             "configuration": raw["configuration"],
             "extension_owners": extension_owners or None,
+            "needs": needs,
         }
         warnings = []
         if len(set(extension_owners.values())) > 1:
@@ -170,6 +174,7 @@ class PostgreSql(Dbms):
     def plan_dump(self, database: str, inspection: Inspection) -> DumpPlan:
         """Plan a dump by ``pg_dump`` in its plain format: one consistent snapshot, loadable by ``psql`` alone."""
         client = postgresql_client("pg_dump", self._server.number[0], self.processes)
+        self.refuse_unfit(database)
         options = ["--format=plain", "--no-password", f"--lock-wait-timeout={LOCK_WAIT_SECONDS}s"]
         return DumpPlan(
             command=self._command(client.path, options, database),
@@ -236,37 +241,26 @@ class PostgreSql(Dbms):
         finally:
             self._execute(f"ALTER DATABASE {quote_name(current)} WITH ALLOW_CONNECTIONS true")
 
-    def checks(self) -> list[Check]:
-        """Examine version, clients and privileges."""
-        server = self._server
-        found = [Check("server", "ok", server.description)]
-        try:
-            dump = postgresql_client("pg_dump", server.number[0], self.processes)
-            load = postgresql_client("psql", server.number[0], self.processes)
-            found.append(Check("clients", "ok", f"{dump.path} {dump.version}, {load.path} {load.version}"))
-        except BackupDbError as exc:
-            found.append(Check("clients", "failed", exc.message, exc.hint))
-        superuser, reads_all, bypasses = self._rows(
-            "SELECT rolsuper, pg_has_role(oid, 'pg_read_all_data', 'USAGE'), rolbypassrls FROM pg_roles"
-            " WHERE rolname = current_user"
-        )[0]
-        if superuser:
-            found.append(Check("privileges", "ok", "superuser: enough for a complete dump and restore"))
-            return found
-        missing = [name for name, held in (("pg_read_all_data", reads_all), ("BYPASSRLS", bypasses)) if not held]
-        found.append(
-            Check(
-                "privileges",
-                "failed" if missing else "warning",
-                (
-                    f"missing: {', '.join(missing)}"
-                    if missing
-                    else "enough for a dump; subscriptions and a complete restore need a superuser"
-                ),
-                "As a superuser: GRANT pg_read_all_data TO the role; ALTER ROLE the role BYPASSRLS." if missing else "",
-            )
-        )
-        return found
+    @functools.cached_property
+    def _examination(self) -> Examination:
+        return Examination(self._rows, self._server, self.processes, self._login_error)
+
+    def _login_error(self, loader: Client) -> str:
+        """Make the loading client log in, and return what it complained of."""
+        options = ["--no-psqlrc", "--no-password", "--command=SELECT 1"]
+        return self.login_error(self._command(loader.path, options, MAINTENANCE_DATABASE))
+
+    def checks(self, databases: Sequence[str] | None = None) -> list[Check]:
+        """Examine clients, versions, privileges, and whether backups could be restored to this server."""
+        return self._examination.checks(sorted(self.databases()) if databases is None else databases)
+
+    def dump_checks(self, database: str) -> list[Check]:
+        """Examine what foretells that a dump of this database cannot be right."""
+        return self._examination.dump_checks(database)
+
+    def restore_checks(self, origin: Origin, target: str) -> list[Check]:
+        """Examine whether this server can take an artifact."""
+        return self._examination.restore_checks(origin, target)
 
     def real_errors(self, stderr: str) -> list[str]:
         """Return the lines that are errors; notices and warnings are not."""
