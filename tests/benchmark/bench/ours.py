@@ -1,0 +1,103 @@
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The engine's cases: each variant is a policy with a configuration, a storage and a catalog of its own."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .case import COPY, DATABASE, Case
+from .servers import ACCOUNT, PASSWORD, Server
+
+ENGINE = Path("/opt/vya-backupdb/bin")
+INSTANCE = "bench-01"
+# A new variant is one entry: its name and what its policy says beyond the defaults.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "gzip 1": {"compression": {"algorithm": "gzip", "level": 1}},
+    "gzip 6": {"compression": {"algorithm": "gzip", "level": 6}},
+}
+DEFAULT = "gzip 1"
+# Runs in the engine's Python: what the module backup_credentials does on a host.
+_STORE_CREDENTIALS = """
+import sys
+from vya_backupdb.config import load_config
+from vya_backupdb.security.credentials import open_store
+from vya_backupdb.security.keys import create_host_key
+config = load_config(sys.argv[1])
+create_host_key(config.key_file)
+open_store(config).set(*sys.argv[2:])
+"""
+
+
+class Installation:
+    """The engine on this host, configured for one server and one variant."""
+
+    def __init__(self, root: Path, server: Server, policy: Mapping[str, Any]) -> None:
+        """Write the configuration and store the account.
+
+        Args:
+            root: A directory of its own.
+            server: The only instance.
+            policy: What the policies say beyond the defaults.
+        """
+        self.root = root
+        self.config = root / "config.yml"
+        self.backups = root / "backups"
+        for directory in (root, root / "state", root / "metrics"):
+            directory.mkdir(parents=True, exist_ok=True)
+        document = {
+            "schema_version": 1,
+            "hostname": "benchmark",
+            "storage": {"root": str(self.backups)},
+            "state_directory": str(root / "state"),
+            "credentials_file": str(root / "credentials.json"),
+            "key_file": str(root / "host.key"),
+            "metrics": {"textfile_directory": str(root / "metrics")},
+            "instances": [{"database_id": INSTANCE, **server.instance}],
+            "policies": [
+                {"name": "one", "include": [DATABASE], **policy},
+                {"name": "small", "include": ["small_*"], **policy},
+            ],
+        }
+        self.config.write_text(json.dumps(document, indent=2), "utf-8")  # JSON is YAML
+        words = [str(ENGINE / "python"), "-c", _STORE_CREDENTIALS, str(self.config), INSTANCE, ACCOUNT, PASSWORD]
+        subprocess.run(words, check=True)
+
+    def call(self, *arguments: str) -> str:
+        """Return the shell's line that calls the engine in the shell's place."""
+        return shlex.join(["exec", str(ENGINE / "vya-backupdb"), "--config", str(self.config), *arguments])
+
+
+def backup_cases(work: Path, server: Server) -> list[Case]:
+    """Return a case for each variant."""
+    cases = []
+    for name, policy in VARIANTS.items():
+        ours = Installation(work / f"ours-{name.replace(' ', '-')}", server, policy)
+        cases.append(
+            Case(
+                f"ours, {name}",
+                ours.call("backup", "--policy", "one"),
+                output=ours.backups,
+                load=ours.call("restore", INSTANCE, DATABASE, "--target", COPY, "--yes"),
+                loaded_as=f"ours, {name}",
+                creates=True,
+                ours=True,
+            )
+        )
+    return cases
+
+
+def pipeline_case(work: Path, dump: str) -> Case:
+    """Return the least that a Python process can do: the dump through ISA-L and SHA-256 into a file, nothing else."""
+    output = work / "pipeline.sql.gz"
+    return Case(
+        "pipeline alone (dump, ISA-L 1, SHA-256)",
+        f"exec {ENGINE}/python {Path(__file__).with_name('pipeline.py')} {output} {dump}",
+        output=output,
+        plain=f"gzip -dc {output}",
+    )
