@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Optional
 
 from ..errors import ArtifactError, StorageError
-from ..utils.files import fsync_directory, make_directories
+from ..utils.files import fsync_directory, make_directories, remove_unlocked
 from .candidates import contradiction_of
 from .listing import EXTENSION, Entry, Orphan, list_storage, path_component
 from .manifest import SUFFIX, Manifest, read_manifest
@@ -227,11 +227,6 @@ def remove_dead_partials(directory: Path) -> list[Path]:
     removed = []
     for path in sorted(directory.glob(f"**/.*{PARTIAL_SUFFIX}")):
         with contextlib.suppress(OSError):
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held: its writer lives
-                path.unlink()
+            if remove_unlocked(path):
                 removed.append(path)
-            finally:
-                os.close(descriptor)
     return removed

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import glob
 import os
 from pathlib import Path
@@ -49,14 +50,15 @@ def make_directories(path: Path, mode: int = 0o750) -> list[Path]:
 def write_atomically(path: Path, content: bytes, mode: int) -> None:
     """Replace a file's content as a whole: afterwards, and after a crash, it is either the old one or the new one.
 
-    The temporary file has its final mode from the start, so that a secret is never readable for a moment.
+    The temporary file has its final mode from the start, so that a secret is never readable for a moment. It is locked
+    (flock) while its writer lives, which tells it from what a dead one left.
 
     Raises:
         OSError: Writing, syncing or renaming failed; the old content is still there.
     """
     _remove_left_over(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    descriptor = _create_locked(temporary, mode)
     try:
         try:
             os.fchmod(descriptor, mode)
@@ -74,10 +76,35 @@ def write_atomically(path: Path, content: bytes, mode: int) -> None:
         raise
 
 
+def _create_locked(path: Path, mode: int) -> int:
+    while True:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # somebody who cleans up took it for dead before it was locked
+
+
+def remove_unlocked(path: Path) -> bool:
+    """Remove a file unless a living process has locked it; return whether it was removed.
+
+    Raises:
+        OSError: It cannot be examined or removed.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
 def _remove_left_over(path: Path) -> None:
-    """Remove the temporary files of processes that died while they wrote this file; what has our number is one too."""
+    """Remove the temporary files of processes that died while they wrote this file."""
     for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        number = temporary.name.split(".")[-2]
-        if number.isdigit() and (int(number) == os.getpid() or not os.path.exists(f"/proc/{number}")):
-            with contextlib.suppress(FileNotFoundError):  # another process was quicker
-                temporary.unlink()
+        if temporary.name.split(".")[-2].isdigit():
+            with contextlib.suppress(OSError):  # another process was quicker, or it is none of ours
+                remove_unlocked(temporary)

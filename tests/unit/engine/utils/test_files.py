@@ -4,33 +4,49 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-import subprocess
 from pathlib import Path
 
-from vya_backupdb.utils.files import write_atomically
+import pytest
 
-
-def dead_process() -> int:
-    """The number of a process that has ended."""
-    process = subprocess.Popen(["true"])
-    process.wait()
-    return process.pid
+from vya_backupdb.utils import files
+from vya_backupdb.utils.files import remove_unlocked, write_atomically
 
 
 def test_what_dead_writers_of_the_same_file_left_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "all[1].prom"
-    litter = [tmp_path / f".{path.name}.{number}.partial" for number in (dead_process(), os.getpid())]
-    others = [
-        tmp_path / f".{path.name}.{os.getppid()}.partial",  # its writer lives
-        tmp_path / f".other.prom.{dead_process()}.partial",
-        tmp_path / f".{path.name}.words.partial",
-    ]
+    living = tmp_path / f".{path.name}.{os.getppid()}.partial"
+    litter = [tmp_path / f".{path.name}.{number}.partial" for number in (1, os.getpid())]
+    others = [living, tmp_path / ".other.prom.1.partial", tmp_path / f".{path.name}.words.partial"]
     for file in (*litter, *others):
         file.write_text("half")
+    writer = os.open(living, os.O_WRONLY)
+    fcntl.flock(writer, fcntl.LOCK_EX)
 
     write_atomically(path, b"whole", 0o640)
 
     assert sorted(tmp_path.iterdir()) == sorted([path, *others])
     assert path.read_bytes() == b"whole"
     assert path.stat().st_mode & 0o777 == 0o640
+    assert not remove_unlocked(living)
+    os.close(writer)
+    assert remove_unlocked(living)
+
+
+def test_one_who_cleans_up_between_making_and_locking_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, taken = tmp_path / "f", []
+
+    def lock(descriptor: int, kind: int) -> None:
+        if not taken:
+            taken.extend(tmp_path.iterdir())
+            taken[0].unlink()
+        fcntl_lock(descriptor, kind)
+
+    fcntl_lock = fcntl.flock
+    monkeypatch.setattr(files.fcntl, "flock", lock)
+    write_atomically(path, b"whole", 0o640)
+    assert taken
+    assert [file.name for file in tmp_path.iterdir()] == ["f"]
