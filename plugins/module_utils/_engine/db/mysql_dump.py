@@ -1,0 +1,410 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reading what ``mariadb-dump`` and ``mysqldump`` write."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .dump_reader import DumpReader
+
+_HEAD_BYTES = 64 * 1024  # what is kept of a statement, to see what it defines
+_HEADER_BYTES = 2 * 1024 * 1024  # 4,096 columns with the longest names fit
+_LINE_BYTES = 64 * 1024
+_TAG_BYTES = 300
+_WINDOW_BYTES = 64 * 1024  # matching needs memory for each step, so this much at a time
+
+_SPACE = re.compile(rb"\s*")
+_DELIMITER = re.compile(rb"DELIMITER +(\S+)\s*\Z", re.IGNORECASE)
+# Each text has one way only to match these patterns, so that what is cut off fails at once. (Possessive quantifiers would
+# say the same, but Python 3.11.2 matches them wrongly.)
+_NAME = rb"`[^`]*(?:``[^`]*)*`(?!`)"
+_INSERT = re.compile(rb"INSERT INTO (" + _NAME + rb") (?:\((?:" + _NAME + rb"|[\w$\x80-\xff, ])*\) )?VALUES\s")
+_KEYS = re.compile(rb"/\*!40000 ALTER TABLE (" + _NAME + rb") DISABLE KEYS \*/;\Z")
+_SET_MODE = re.compile(rb"/\*!\d+ SET (?:@\w+=@@SQL_MODE, )?sql_mode\s*=\s*'?([^'*]*)", re.IGNORECASE)
+_SET_CHARSET = re.compile(rb"(?:/\*!\d+ )?SET character_set_client\s*=\s*(@?\w+)", re.IGNORECASE)
+_EPILOGUE = re.compile(rb"/\*M?!\d+ SET \w+=\s*@OLD_\w+ \*/;\Z")
+_END = re.compile(rb"-- Dump completed(?: on [0-9: -]+)?\Z")
+_QUOTES = (b"'", b'"', b"`")
+_DOLLAR_TAG = re.compile(rb"\$[\w\x80-\xff]*\$?")
+_NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b"'();")
+_WORD_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$") | frozenset(
+    range(128, 256)
+)
+
+# In bodies written by clients of these character sets, the second byte of a letter may look like a quote or backslash.
+_LEADING_BYTES = {
+    b"sjis": rb"\x81-\x9f\xe0-\xfc",
+    b"cp932": rb"\x81-\x9f\xe0-\xfc",
+    b"big5": rb"\x81-\xfe",
+    b"gbk": rb"\x81-\xfe",
+    b"gb18030": rb"\x81-\xfe",
+}
+
+_TOKEN = re.compile(
+    rb"(?P<nothing>\s+|/\*M?!\d*|\*/|/\*.*?\*/|(?:--\s|\#)[^\n]*)"
+    rb"|(?P<name>`[^`]*(?:``[^`]*)*`|\"[^\"]*(?:\"\"[^\"]*)*\")"
+    rb"|(?P<text>'[^'\\]*(?:(?:\\.|'')[^'\\]*)*')|(?P<word>[\w$\x80-\xff]+)|(?P<sign>.)",
+    re.DOTALL,
+)
+_KINDS = {
+    b"TABLE": "table",
+    b"VIEW": "view",
+    b"SEQUENCE": "sequence",
+    b"TRIGGER": "trigger",
+    b"FUNCTION": "routine",
+    b"PROCEDURE": "routine",
+    b"PACKAGE": "routine",
+    b"EVENT": "event",
+    b"LIBRARY": "library",
+}
+
+
+@dataclass(frozen=True)
+class Definition:
+    """An object that a dump defines.
+
+    Attributes:
+        kind: As in the inventory: ``table``, ``view``, ``sequence``, ``trigger``, ``routine``, ``event``, ``library``.
+        type: Which sort of routine, ``package body``; empty for all other kinds.
+        name: Its name as it stands in the dump.
+        charset: What the name may be encoded in, if not in UTF-8: bodies stay as the client wrote them that made them.
+    """
+
+    kind: str
+    type: str
+    name: bytes
+    charset: str
+
+
+def defined_object(statement: bytes) -> tuple[str, str, bytes] | None:
+    """Return kind, type and name of what a statement defines; None if it defines nothing, or a mere stand-in."""
+    words: list[bytes] = []
+    tokens = (match for match in _TOKEN.finditer(statement) if match.lastgroup != "nothing")
+    for token in tokens:
+        if token.lastgroup != "word":
+            if not words:
+                return None
+            continue
+        word = token.group().upper()
+        if not words and word != b"CREATE":
+            return None
+        words.append(word)
+        if word in _KINDS:
+            break
+    else:
+        return None
+    # For views, the dump first has a table or view of the same columns; its statement has a comment's form from CREATE
+    # to its end and says nothing of a definer.
+    if statement.startswith(b"/*") and words in ([b"CREATE", b"TABLE"], [b"CREATE", b"VIEW"]):
+        return None
+    kind, name, dotted = words[-1], b"", True
+    for token in tokens:
+        word = token.group().upper()
+        if token.lastgroup == "word" and not name and word in (b"IF", b"NOT", b"EXISTS"):
+            continue
+        if token.lastgroup == "word" and not name and kind == b"PACKAGE" and word == b"BODY":
+            kind = b"PACKAGE BODY"
+        elif token.lastgroup in ("name", "word") and dotted:
+            name, dotted = _unquoted(token.group()), False
+        elif word == b"." and name:
+            dotted = True
+        else:
+            break
+    sort = _KINDS[words[-1]]
+    return (sort, kind.decode().lower() if sort == "routine" else "", name) if name else None
+
+
+def _unquoted(name: bytes) -> bytes:
+    if name[:1] in (b"`", b'"'):
+        return name[1:-1].replace(name[:1] * 2, name[:1])
+    return name
+
+
+@functools.lru_cache(maxsize=32)
+def _code(delimiter: bytes, escapes: bytes, leading: bytes, dollars: bool) -> re.Pattern[bytes]:
+    """Return the pattern of whatever needs no further thought: plain code and complete literals."""
+    special = rb"'\"`#/\-" + re.escape(delimiter[:1]) + leading + (rb"$" if dollars else b"")
+    choices = [rb"[^" + special + rb"]+", *([rb"[" + leading + rb"]."] if leading else [])]
+    choices += [quote + _within(quote, escapes, leading) + quote for quote in (b"'", b'"', b"`")]
+    return re.compile(rb"(?:" + rb"|".join(choices) + rb")*", re.DOTALL)
+
+
+@functools.lru_cache(maxsize=32)
+def _literal(quote: bytes, escapes: bytes, leading: bytes) -> re.Pattern[bytes]:
+    return re.compile(_within(quote, escapes, leading), re.DOTALL)
+
+
+def _within(quote: bytes, escapes: bytes, leading: bytes) -> bytes:
+    """Return the pattern of what may stand between two quotes."""
+    plain = rb"[^" + quote + leading + (rb"\\" if quote in escapes else b"") + rb"]*"
+    pairs = ([rb"\\."] if quote in escapes else []) + ([rb"[" + leading + rb"]."] if leading else [])
+    return plain + (rb"(?:(?:" + rb"|".join(pairs) + rb")" + plain + rb")*" if pairs else b"")
+
+
+class MySqlDumpReader(DumpReader):
+    """Follows a dump of MySQL or MariaDB.
+
+    Attributes:
+        definitions: What it defines, so far.
+        remarks: Its comments that say a position in the binary log.
+    """
+
+    def __init__(self, *, dollar_quotes: bool) -> None:
+        """Begin.
+
+        Args:
+            dollar_quotes: The server knows texts between ``$$`` (MySQL 9); for others that may be part of a name.
+        """
+        super().__init__()
+        self.definitions: list[Definition] = []
+        self.remarks: list[str] = []
+        self._dollar_quotes = dollar_quotes
+        self._state: Callable[[bytes, int], int] = self._between
+        self._delimiter = b";"
+        self._escapes = b"'\""  # the quotes in which a backslash has a meaning
+        self._charset = b"utf8mb4"
+        self._head = bytearray()
+        self._open = b""  # what ends the literal or comment that we are in
+        self._previous = 0  # the byte before what is not yet judged
+        self._table = ""
+        self._in_table = False
+        self._quoted = False
+        self._depth = 0
+        self._epilogue = False
+        self._complete = False
+
+    def _step(self, data: bytes, position: int) -> int:
+        return self._state(data, position)
+
+    def unfinished(self) -> str:
+        """Return where the stream stopped short, for the end of a sentence; empty if it ended as a whole dump does."""
+        if self._state == self._values:
+            return f"in the data of table {self._table}"
+        if self._state != self._between or self._rest.strip() or self._delimiter != b";":
+            return "in a statement"
+        return "" if self._complete else "before the end marker"
+
+    # ---- between statements
+
+    def _between(self, data: bytes, position: int) -> int:
+        start = _between_start(data, position)
+        if start == len(data):
+            return start
+        comment = _comment_start(data, start)
+        if comment is None:
+            return position
+        if comment:
+            return self._line(data, start, self._remark)
+        head = data[start : start + 12]
+        if len(head) < 12 and b";" not in head:
+            return position
+        self._complete = False
+        if head[:10].upper() == b"DELIMITER ":
+            return self._line(data, start, self._change_delimiter)
+        if head == b"INSERT INTO ":
+            return self._insert(data, start)
+        if self._in_table:
+            self._cut(start, None)
+            self._in_table = False
+        self._head.clear()
+        self._state = self._statement
+        return self._statement(data, start)
+
+    def _line(self, data: bytes, start: int, use: Callable[[bytes], None]) -> int:
+        end = data.find(b"\n", start)
+        if end >= 0:
+            use(data[start:end])
+            return end + 1
+        if len(data) - start < _LINE_BYTES:
+            return start
+        self._open, self._state = b"\n", self._statement  # no line that matters is that long
+        return self._statement(data, start)
+
+    def _remark(self, line: bytes) -> None:
+        self._complete = self._epilogue and _END.match(line) is not None
+        if b"MASTER_LOG_FILE=" in line or b"gtid_slave_pos=" in line:
+            self.remarks.append(line.decode("utf-8", errors="replace"))
+
+    def _change_delimiter(self, line: bytes) -> None:
+        match = _DELIMITER.match(line)
+        if match:
+            self._delimiter = match.group(1)
+
+    def _insert(self, data: bytes, start: int) -> int:
+        header = _INSERT.match(data, start)
+        if header is None:
+            if len(data) - start < _HEADER_BYTES:
+                return start
+            self.doubt = "a statement that inserts rows has a form that is not known"
+            self._state = self._statement
+            return self._statement(data, start)
+        table = _unquoted(header.group(1)).decode("utf-8", errors="surrogateescape")
+        self.rows.setdefault(table, 0)
+        self._table, self._in_table = table, True
+        self._cut(start, table)
+        self._quoted, self._depth = False, 0
+        self._state = self._values
+        return header.end()
+
+    # ---- rows: outside of texts there are only numbers, NULL, hexadecimal digits and the brackets of each row
+
+    def _values(self, data: bytes, position: int) -> int:
+        while True:
+            end = data.find(b";\n", position)
+            if end < 0:
+                stop = len(data) - _undecided(data)
+                self._count(data[position:stop])
+                return max(stop, position)
+            self._count(data[position:end])
+            position = end + 2
+            if not self._quoted and self._depth == 0:
+                self._state, self._epilogue = self._between, False
+                return position
+
+    def _count(self, piece: bytes) -> None:
+        if b"\\'" in piece:
+            piece = piece.replace(b"\\\\", b"").replace(b"\\'", b"")
+        # Removing two neighbouring quotes leaves all else as much inside or outside as it was.
+        skeleton = piece.translate(None, _NOT_STRUCTURE).replace(b"''", b"")
+        if self._quoted or b"'" in skeleton:
+            parts = skeleton.split(b"'")
+            skeleton = b"".join(parts[1 if self._quoted else 0 :: 2])
+            if len(parts) % 2 == 0:
+                self._quoted = not self._quoted
+        opened, closed = skeleton.count(b"("), skeleton.count(b")")
+        if opened + closed != len(skeleton) or b"((" in skeleton or (self._depth and skeleton[:1] == b"("):
+            self._count_slowly(skeleton)
+            return
+        self.rows[self._table] += opened
+        self._depth += opened - closed
+
+    def _count_slowly(self, skeleton: bytes) -> None:
+        for sign in skeleton:
+            if sign == ord("("):
+                self.rows[self._table] += self._depth == 0
+                self._depth += 1
+            elif sign == ord(")"):
+                self._depth -= 1
+            else:
+                self.doubt = "a statement that inserts rows does not end with its line"
+
+    # ---- all other statements, to their delimiter
+
+    def _statement(self, data: bytes, start: int) -> int:
+        leading = _LEADING_BYTES.get(self._charset, b"")
+        code = _code(self._delimiter, self._escapes, leading, self._dollar_quotes)
+        position, ended = start, False
+        while position < len(data) and not ended:
+            if self._open:
+                following = self._close(data, position, leading)
+            else:
+                window = position + _WINDOW_BYTES
+                plain = code.match(data, position, window)
+                position = plain.end() if plain else position
+                if position in (window, len(data)):
+                    continue
+                following, ended = self._special(data, position)
+            if following == position:
+                break
+            position = following
+        if position > start:
+            self._previous = data[position - 1]
+            if len(self._head) < _HEAD_BYTES:
+                self._head += data[start : min(position, start + _HEAD_BYTES)]
+        if ended:
+            self._state = self._between
+            self._understand(bytes(self._head))
+        return position
+
+    def _close(self, data: bytes, position: int, leading: bytes) -> int:
+        """Go to the end of the literal or comment that we are in, or as far as there is something of it."""
+        ending = self._open
+        if ending in _QUOTES:
+            match = _literal(ending, self._escapes, leading).match(data, position)
+            position = match.end() if match else position
+            if data.startswith(ending, position):
+                self._open = b""
+                position += 1
+            return position
+        end = data.find(ending, position)
+        if end >= 0:
+            self._open = b""
+            return end + len(ending)
+        return max(position, len(data) - len(ending) + 1)
+
+    def _special(self, data: bytes, position: int) -> tuple[int, bool]:
+        """Judge what may begin a literal or a comment, or end the statement; the same position: more is needed."""
+        left, sign = len(data) - position, data[position : position + 1]
+        if data.startswith(self._delimiter, position):
+            return position + len(self._delimiter), True
+        if sign in _QUOTES:
+            self._open = sign
+            return position + 1, False
+        if sign == b"$":
+            return self._dollar(data, position), False
+        if left < 4 or sign >= b"\x80":  # half a delimiter, half a comment's beginning, half a letter
+            return position, False
+        if _comment_start(data, position):
+            self._open = b"\n"
+        elif data.startswith(b"/*", position) and not data.startswith((b"/*!", b"/*M!"), position):
+            self._open = b"*/"
+            return position + 2, False
+        return position + 1, False
+
+    def _dollar(self, data: bytes, position: int) -> int:
+        tag = _DOLLAR_TAG.match(data, position)
+        if (data[position - 1] if position else self._previous) in _WORD_BYTES or tag is None:
+            return position + 1
+        if tag.group().endswith(b"$", 1):
+            self._open = tag.group()
+            return tag.end()
+        return position if tag.end() == len(data) and len(tag.group()) < _TAG_BYTES else position + 1
+
+    def _understand(self, statement: bytes) -> None:
+        """Take from a statement what it defines and what it changes for those that follow."""
+        self._epilogue = _EPILOGUE.match(statement) is not None
+        keys = _KEYS.match(statement)
+        if keys:
+            self.rows.setdefault(_unquoted(keys.group(1)).decode("utf-8", errors="surrogateescape"), 0)
+            return
+        mode = _SET_MODE.match(statement)
+        if mode:
+            modes = mode.group(1).upper()
+            plain = b"NO_BACKSLASH_ESCAPES" in modes
+            self._escapes = b"" if plain else b"'" if b"ANSI_QUOTES" in modes else b"'\""
+            return
+        charset = _SET_CHARSET.match(statement)
+        if charset:
+            self._charset = b"utf8mb4" if charset.group(1).startswith(b"@") else charset.group(1).lower()
+            return
+        defined = defined_object(statement)
+        if defined:
+            self.definitions.append(Definition(*defined, self._charset.decode("ascii")))
+
+
+def _between_start(data: bytes, position: int) -> int:
+    match = _SPACE.match(data, position)
+    return match.end() if match else position
+
+
+def _comment_start(data: bytes, position: int) -> bool | None:
+    """Tell whether a comment to the end of the line begins here; None: more is needed to tell."""
+    if data.startswith(b"#", position):
+        return True
+    if not data.startswith(b"-", position):
+        return False
+    if len(data) - position < 3:
+        return None if b"--".startswith(data[position:]) else False
+    return data.startswith(b"--", position) and data[position + 2] <= 32
+
+
+def _undecided(data: bytes) -> int:
+    """Return how many bytes at the end of rows can only be judged with what follows: half an escape, half an end."""
+    if data.endswith(b";"):
+        return 1
+    return (len(data) - len(data.rstrip(b"\\"))) % 2 if data.endswith(b"\\") else 0
