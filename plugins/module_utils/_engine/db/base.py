@@ -167,6 +167,10 @@ class Dbms(abc.ABC):
             NotImplementedError: This server cannot; see :attr:`can_rename`.
         """
 
+    def let_in(self, database: str) -> None:
+        """Let connections to a database in again, where :meth:`rename_database` may have kept them out."""
+        return
+
     @property
     @abc.abstractmethod
     def can_rename(self) -> bool:

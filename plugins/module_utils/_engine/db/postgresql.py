@@ -239,7 +239,11 @@ class PostgreSql(Dbms):
             self._execute(f"ALTER DATABASE {quote_name(old)} RENAME TO {quote_name(new)}")
             current = new
         finally:
-            self._execute(f"ALTER DATABASE {quote_name(current)} WITH ALLOW_CONNECTIONS true")
+            self.let_in(current)
+
+    def let_in(self, database: str) -> None:
+        """Let connections to a database in again."""
+        self._execute(f"ALTER DATABASE {quote_name(database)} WITH ALLOW_CONNECTIONS true")
 
     @functools.cached_property
     def _examination(self) -> Examination:
