@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any, Optional
 
@@ -50,11 +50,19 @@ def check_instances(context: Context, instances: Sequence[Instance]) -> CheckRep
     checks = []
     for instance in instances:
         try:
-            found = [dataclasses.asdict(check) for check in context.connect(instance).checks()]
+            dbms = context.connect(instance)
+            databases = _to_be_backed_up(context.config.policies, instance.database_id, dbms.databases())
+            found = [dataclasses.asdict(check) for check in dbms.checks(databases)]
         except BackupDbError as exc:
             found = [{"check": "connection", "status": "failed", "detail": exc.message, "hint": exc.hint}]
         checks += [{"database_id": instance.database_id, **check} for check in found]
     return CheckReport(all(check["status"] != "failed" for check in checks), tuple(checks))
+
+
+def _to_be_backed_up(policies: Sequence[Policy], database_id: str, names: Iterable[str]) -> list[str]:
+    """Return the databases that some policy covers; all where none covers the instance."""
+    own = [policy for policy in policies if policy.covers_instance(database_id)]
+    return [name for name in sorted(names) if not own or any(policy.covers_database(name) for policy in own)]
 
 
 def summarize_host(context: Context) -> StatusReport:
