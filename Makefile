@@ -15,7 +15,7 @@ STAGES := lint types unit sanity bases integration molecule end-to-end coverage
 FLEET := python3 tests/fleet/fleet.py
 PYTHON := .venv/bin/python
 
-.PHONY: help setup quickstart quickstart-clean test $(STAGES) build clean distclean
+.PHONY: help setup quickstart quickstart-clean test $(STAGES) benchmark build clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ end-to-end: setup ## From site.yml to a restored database, on bookworm, trixie a
 coverage: setup ## What unit and integration tests have covered, and whether that is enough
 $(STAGES):
 	@$(PYTHON) scripts/stages.py $@$(if $(ROLE),-$(ROLE))
+
+benchmark: setup ## Measure ours and others': SIZE=1G RUNS=5 HOST=trixie, all optional; see tests/benchmark/README.md
+	@$(PYTHON) tests/benchmark/benchmark.py $(if $(SIZE),--size=$(SIZE)) $(if $(RUNS),--runs=$(RUNS)) \
+	  $(if $(HOST),--host=$(HOST)) $(if $(DBMS),--dbms=$(DBMS)) $(if $(PARTS),--parts=$(PARTS)) \
+	  $(if $(MANY),--many=$(MANY)) $(if $(ONLY),--only=$(ONLY)) $(if $(PACKAGES),--packages=$(PACKAGES))
 
 setup: ## Packages, Python environment and wheels that the other targets need
 	@scripts/setup.sh

@@ -46,14 +46,13 @@ def other_cases(work: Path, server: PostgreSql) -> list[Case]:
         borgmatic_case(
             work,
             f"postgresql_databases:\n    - name: {DATABASE}\n      format: plain\n",
-            f"postgresql_databases/localhost/{DATABASE}/{DATABASE}",
+            f"postgresql_databases/localhost/{DATABASE}",
             f"sed -E '/^(DROP|CREATE|ALTER) DATABASE|^.connect/s/\\b{DATABASE}\\b/{COPY}/' | {PSQL} --dbname={COPY}",
         ),
         ansible_case(
             work,
             "community.postgresql.postgresql_db",
-            f"name={DATABASE} state=dump login_user=root login_unix_socket={server.instance['socket']}"
-            " login_db=postgres",
+            f"name={DATABASE} state=dump login_user=root login_unix_socket={server.instance['socket']}",
             f"{PSQL} --dbname={COPY}",
         ),
     ]

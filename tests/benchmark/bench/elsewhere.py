@@ -82,7 +82,7 @@ def ansible_case(work: Path, module: str, arguments: str, load: str) -> Case:
     return Case(
         module,
         f"LC_ALL=C.UTF-8 {ALTERNATIVES}/ansible localhost -c local {variables} -m {module}"
-        f" -a {shlex.quote(f'{arguments} target={output}')}",
+        f" -a {shlex.quote(f'{arguments} target={output}')} >&2",
         output=output,
         load=f"gzip -dc {output} | {load}",
         needs=(str(ALTERNATIVES / "ansible"),),

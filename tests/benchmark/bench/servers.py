@@ -52,8 +52,9 @@ class Server:
         """Make a database with large and small tables, in all about that many bytes as SQL."""
         self.create(database)
         source = Source(size)
-        for table in (*LARGE_TABLES, *SMALL):
+        for table in LARGE_TABLES:
             self._fill(database, table, batches(source, table, size, self.binary_prefix))
+        self.sql(self._small_content(source, SMALL), database)
         self.settle(database)
 
     def build_small(self, names: Sequence[str]) -> None:
@@ -61,12 +62,15 @@ class Server:
         source = Source(1)
         for name in names:
             self.create(name)
-            statements = [self._definition(table) for table in SMALL_DATABASE_TABLES]
-            for table in SMALL_DATABASE_TABLES:
-                rows = b"".join(batches(source, table, 0, self.binary_prefix)).decode().splitlines()
-                values = ("('" + line.replace("'", "''").replace("\t", "','") + "')" for line in rows)
-                statements.append(f"INSERT INTO {table.name} VALUES {','.join(values)};")
-            self.sql("\n".join([*statements, *self._finish(SMALL_DATABASE_TABLES)]), name)
+            self.sql(self._small_content(source, SMALL_DATABASE_TABLES), name)
+
+    def _small_content(self, source: Source, tables: Sequence[Table]) -> str:
+        statements = [self._definition(table) for table in tables]
+        for table in tables:
+            rows = b"".join(batches(source, table, 0, self.binary_prefix)).decode().splitlines()
+            values = ("('" + line.replace("'", "''").replace("\t", "','") + "')" for line in rows)
+            statements.append(f"INSERT INTO {table.name} VALUES {','.join(values)};")
+        return "\n".join([*statements, *self._finish(tables)])
 
     def _fill(self, database: str, table: Table, rows: Iterator[bytes]) -> None:
         self.sql(self._definition(table), database)
