@@ -153,15 +153,20 @@ def check(
 
 
 def _show_checks(session: Session, report: Mapping[str, Any]) -> None:
-    rows = [
-        Row(
-            (one["database_id"] or text.NOTHING, one["check"], one["status"], text.sentence(one["detail"])),
-            (one["hint"],) if one["hint"] else (),
-        )
-        for one in report["checks"]
-    ]
-    if rows:
-        show_table(session.console, ("Instance", "Check", "Status", "Detail"), rows)
+    of_instance: dict[str, list[Mapping[str, Any]]] = {}
+    for one in report["checks"]:
+        of_instance.setdefault(one["database_id"] or text.NOTHING, []).append(one)
+    for instance, checks in of_instance.items():
+        say(session.console, instance, "bold")
+        rows = [
+            Row(
+                (f"  {one['check']}", one["status"], text.sentence(one["detail"])),
+                (one["hint"],) if one["hint"] else (),
+            )
+            for one in checks
+        ]
+        show_table(session.console, ("  Check", "Status", "Detail"), rows)
+        session.out.line()
     failed = sum(one["status"] == "failed" for one in report["checks"])
     warnings = sum(one["status"] == "warning" for one in report["checks"])
     verdict = f"{text.count(failed, 'check')} failed" if failed else "This host can back up"
