@@ -105,11 +105,21 @@ def connect(
     Raises:
         ServerError: The server cannot be reached, refuses the account, or a statement failed.
     """
+    with in_words(instance, redactor, database), engine.connect() as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def in_words(instance: Instance, redactor: Redactor, database: Optional[str] = None) -> Iterator[None]:
+    """Turn whatever the driver raises within into words.
+
+    Raises:
+        ServerError: The server cannot be reached, refuses the account, or a statement failed.
+    """
     import sqlalchemy.exc
 
     try:
-        with engine.connect() as connection:
-            yield connection
+        yield
     except BackupDbError:
         raise
     except (sqlalchemy.exc.SQLAlchemyError, OSError, RuntimeError) as exc:
@@ -120,29 +130,35 @@ def _server_error(exc: Exception, instance: Instance, redactor: Redactor, databa
     original = getattr(exc, "orig", None) or exc
     arguments: tuple[Any, ...] = getattr(original, "args", ())
     text = str(arguments[1] if len(arguments) > 1 else original)
-    text = redactor.text(" ".join(text.split()))
+    text = redactor.text(" ".join(text.split())).rstrip(".")
+    text += "" if text.endswith(("?", "!")) else "."  # drivers end with a full stop, a question or nothing
     code = str(getattr(original, "sqlstate", None) or (arguments[0] if arguments else ""))
     where = f"{instance.database_id}/{database}" if database else instance.database_id
     place = (
         f"{instance.host}:{instance.port or 'default port'}" if instance.host else str(instance.socket or "its socket")
     )
     lowered = text.lower()
-    if code in {"1044", "1142", "1227", "42501"}:
-        return ServerError(f"The account lacks a privilege on {where}: {text}.", "See: vya-backupdb check.")
+    if code == "2059" or "package is required for ed25519" in lowered:
+        return ServerError(
+            f"The account of {where} logs in by an authentication plugin that this engine does not know: {text}",
+            "Let it log in by another, such as caching_sha2_password (MySQL) or mysql_native_password (MariaDB).",
+        )
+    if code in {"1044", "1142", "1227", "1370", "42501"}:
+        return ServerError(f"The account lacks a privilege on {where}: {text}", "See: vya-backupdb check.")
     if (
         code in {"1045", "1698", "28P01", "28000"}
         or "authentication failed" in lowered
         or "access denied for user" in lowered
     ):
         return ServerError(
-            f"The server {where} refuses the account: {text}.",
+            f"The server {where} refuses the account: {text}",
             f"Set the right username and password for {instance.credentials_id!r} (module backup_credentials).",
         )
     if code in {"1049", "3D000"} or ("database" in lowered and "does not exist" in lowered):
-        return ServerError(f"There is no such database on {where}: {text}.", "List them: vya-backupdb check.")
+        return ServerError(f"There is no such database on {where}: {text}", "List them: vya-backupdb check.")
     if code in {"2002", "2003", "2013", "2006"} or "connection" in lowered or "timeout" in lowered:
         return ServerError(
-            f"The server {where} cannot be reached at {place}: {text}.",
+            f"The server {where} cannot be reached at {place}: {text}",
             "See that it runs, and that host, port or socket in the configuration are right.",
         )
-    return ServerError(f"The server {where} refused a statement: {text}.")
+    return ServerError(f"The server {where} refused a statement: {text}")

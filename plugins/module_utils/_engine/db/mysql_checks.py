@@ -317,7 +317,8 @@ def _settings(facts: InstanceFacts, databases: Sequence[DatabaseFacts]) -> list[
         detail = "The server is read-only: backups work, restores do not."
         found.append(Check("read-only", WARNING, detail, "Restore on the primary, or set read_only off."))
     packet = int(variables.get("max_allowed_packet", _SMALL_PACKET))
-    detail = f"Rows of up to {packet // 2 // _MEGABYTE} MiB can be restored; binary values take twice their size."
+    binary, text = packet // 2 // _MEGABYTE, packet // _MEGABYTE
+    detail = f"Rows of up to {binary} MiB of binary values or {text} MiB of text can be restored to this server."
     small = packet < _SMALL_PACKET
     hint = "Raise the server's max_allowed_packet (1 GiB at most)." if small else ""
     found.append(Check("max-allowed-packet", WARNING if small else OK, detail, hint))
