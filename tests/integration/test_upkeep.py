@@ -179,5 +179,6 @@ def test_a_run_that_vanished_is_found_and_cleaned_up(server: Server, host: Host,
     assert host.engine().backup(database_id=server.database_id, databases=[shop]).ok
 
     assert [run.outcome for run in host.engine().catalog.runs()] == ["success", "vanished"]
+    assert host.engine().status().problems == ()
     assert not any(path.endswith(".partial") for path in host.files())
     assert os.path.exists(host.engine().info(database_id=server.database_id).artifacts[0]["artifact"])

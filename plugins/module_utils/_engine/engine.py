@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import dataclasses
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,15 +14,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Optional, Union
 
-from .config import DEFAULT_CONFIG_PATH, Config, Instance, Policy, load_config
-from .core.backup import BackupJob, BackupResult, BackupRunner, Progress, ProgressCallback, planned
-from .core.catalog import ALL_DATABASES, FAILED, SUCCESS, Catalog, RunRecord
+from .config import DEFAULT_CONFIG_PATH, Config, Instance, load_config
+from .core.backup import Progress, ProgressCallback, planned
+from .core.batch import make_backups
+from .core.catalog import SUCCESS, Catalog
 from .core.context import Context
 from .core.events import Observers
 from .core.holds import put_hold, take_hold_off
 from .core.locks import database_lock
 from .core.overview import check_instances, describe_instances, summarize_host
-from .core.restore import Restorer, choose_artifact
+from .core.recovery import recover_restores
+from .core.restoration import RestoreRequest, restore_database
 from .core.retention import accept_database, databases_of, prune_database
 from .core.selection import select_jobs
 from .core.storage import Storage, StoredArtifact, find_artifact
@@ -49,12 +49,11 @@ from .reports import (
 from .security.audit import AuditLog
 from .security.credentials import Credential, CredentialStore, open_store
 from .security.privileges import drop_to_owner
-from .utils.clock import Clock, to_text, utc_now
+from .utils.clock import Clock, utc_now
 from .utils.processes import ProcessTable
 
 __all__ = ["Engine", "Progress"]
 
-EndedBackups = list[tuple[BackupResult, Optional[RunRecord]]]
 OpenedCredentials = dict[str, Union[Credential, BackupDbError]]
 
 
@@ -187,16 +186,15 @@ class Engine:
             ConfigError: The policy or instance is not configured, or the arguments contradict.
             StoppedError: A signal ended it.
         """
-        jobs = select_jobs(self.config, self._connect, policy, database_id, databases)
         if dry_run:
-            results = planned(jobs)
+            results = planned(select_jobs(self.config, self._connect, policy, database_id, databases))
             return BackupReport(changed=any(r.outcome == "planned" for r in results), results=tuple(results))
-        parallel = self.config.policy(policy).limits.parallel if policy else 2
+        followed = self.config.policy(policy) if policy is not None else None
         with self._stopped_by_signals():
             self._context.close_vanished()
-            ended = asyncio.run(BackupRunner(self._context).run(jobs, parallel=parallel, progress=progress))
-            if policy is not None and self._context.trigger == "timer":
-                ended = self._retry_failed(self.config.policy(policy), ended, progress)
+            recover_restores(self._context)  # before anybody asks which databases there are
+            jobs = select_jobs(self.config, self._connect, policy, database_id, databases)
+            ended = make_backups(self._context, jobs, followed, progress)
             pruned = []
             if prune if prune is not None else policy is not None:
                 good = [(result.database_id, result.database) for result, _record in ended if result.outcome == SUCCESS]
@@ -218,25 +216,6 @@ class Engine:
         except BackupDbError as exc:
             failure = {"database_id": name[0], "database": name[1], "error": str(exc)}
             return RetentionReport(changed=False, failed=(failure,))
-
-    def _retry_failed(self, policy: Policy, ended: EndedBackups, progress: Optional[ProgressCallback]) -> EndedBackups:
-        """Try what failed again, as often as the schedule says, and only that."""
-        schedule = policy.schedule
-        for _attempt in range(schedule.retries if schedule else 0):
-            failed = {(result.database_id, result.database) for result, _record in ended if result.outcome == FAILED}
-            if not failed or schedule is None or self._processes.cancelled.wait(schedule.retry_delay.total_seconds()):
-                break
-            # Chosen anew: an instance that could not be reached may now say what databases it has.
-            again = [
-                job
-                for job in select_jobs(self.config, self._connect, policy.name)
-                if {(job.database_id, job.database), (job.database_id, ALL_DATABASES)} & failed
-            ]
-            retried = asyncio.run(
-                BackupRunner(self._context).run(again, parallel=policy.limits.parallel, progress=progress)
-            )
-            ended = [pair for pair in ended if (pair[0].database_id, pair[0].database) not in failed] + retried
-        return ended
 
     def restore(
         self,
@@ -265,58 +244,8 @@ class Engine:
         Raises:
             BackupDbError: Refused or failed; the message says in what state the database is.
         """
-        instance = self.config.instance(database_id)
-        stored = choose_artifact(self._context.storage, database_id, database, artifact, before)
-        restorer = Restorer(self._processes, self._context.clock)
-        dbms = self._connect(instance)
-        policy = self.config.policy_of(database_id, database)
-        name = target or database
-        plan = restorer.plan(stored, dbms, name, overwrite, policy.limits.stall_timeout)
-        report = RestoreReport(
-            changed=True,
-            database_id=database_id,
-            database=database,
-            target=name,
-            artifact=str(stored.path),
-            created_at=to_text(stored.manifest.created_at),
-            outcome="planned",
-            overwritten=plan.exists,
-        )
-        if dry_run:
-            return report
-
-        def safety_backup() -> BackupResult:
-            job = BackupJob(database_id, name, policy, dbms)
-            return BackupRunner(self._context).backup(job, progress, locked=True)[0]
-
-        with self._stopped_by_signals(), database_lock(self._context.lock_directory, database_id, name, "a restore"):
-            self._context.close_vanished()
-            run = self._context.start("restore", database_id, name, policy.name)
-            error: Optional[str] = "Internal error."  # what the record says unless one of the next lines knows better
-            lost = False
-            try:
-                done = restorer.restore(plan, safety_backup, progress)
-                error = None
-            except BackupDbError as exc:
-                error, lost = str(exc), isinstance(exc, DatabaseLostError)
-                raise
-            finally:
-                record = self._context.finish(
-                    run,
-                    error,
-                    lost=lost,
-                    artifact=str(stored.path),
-                    stored_bytes=stored.manifest.stored_bytes,
-                    plain_bytes=stored.manifest.plain_bytes,
-                )
-                self._context.finish_batch("restore", policy.name, [record])
-        return dataclasses.replace(
-            report,
-            outcome=SUCCESS,
-            duration=round(record.duration or 0.0, 3),
-            safety_backup=done.safety_backup,
-            warnings=done.warnings,
-        )
+        request = RestoreRequest(database_id, database, artifact, before, target, overwrite)
+        return restore_database(self._context, request, self._stopped_by_signals, dry_run, progress)
 
     def prune(
         self, *, database_id: Optional[str] = None, database: Optional[str] = None, dry_run: bool = False

@@ -152,13 +152,14 @@ class CheckReport(Report):
 
 @dataclass(frozen=True)
 class StatusReport(Report):
-    """How the host stands: its policies, the last backup of each database, its storage."""
+    """How the host stands: its policies, the last backup of each database, its storage, and what is wrong besides."""
 
     hostname: str
     version: str
     policies: tuple[dict[str, Any], ...]
     databases: tuple[dict[str, Any], ...]
     storage: dict[str, Any]
+    problems: tuple[str, ...] = ()
 
 
 def with_retention(result: BackupResult, retention: RetentionReport) -> BackupResult:

@@ -49,7 +49,20 @@ def apply(module: AnsibleModule, password: t.Optional[str]) -> Outcome:
         changed = store.set(name, params["username"], password or "", check=module.check_mode)
     else:
         changed = store.remove(name, check=module.check_mode)
+    if changed and not module.check_mode:
+        _put_on_record(module, config.state_directory, name, "credentials set" if present else "credentials removed")
     return _outcome(before, present, changed)
+
+
+def _put_on_record(module: AnsibleModule, state_directory: Path, name: str, operation: str) -> None:
+    """Add a line to the audit log; the credentials have been changed by now, so that a log out of order only warns."""
+    from .._engine.errors import StorageError
+    from .._engine.security.audit import AuditLog
+
+    try:
+        AuditLog(state_directory / "audit.log").note(operation=operation, database_id=name, result="success")
+    except StorageError as exc:
+        module.warn(str(exc))
 
 
 def _outcome(before: bool, after: bool, changed: bool) -> Outcome:

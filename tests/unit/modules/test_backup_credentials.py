@@ -63,6 +63,29 @@ def test_an_entry_is_removed_once(run_module: Callable[..., Any], host: Any) -> 
     assert [entry["id"] for entry in document["databases"]] == ["other"]
 
 
+def test_changes_are_in_the_audit_log(run_module: Callable[..., Any], host: Any) -> None:
+    """Who changed which entry and when, nothing of its content; what changed nothing is not there."""
+    log = host.root / "state" / "audit.log"
+    run_module("backup_credentials", check=True, **ENTRY)
+    assert not log.exists()
+    for arguments in (ENTRY, ENTRY, {"name": "prod-mysql-01", "state": "absent"}):
+        run_module("backup_credentials", **arguments)
+    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    assert [(line["operation"], line["database_id"]) for line in lines] == [
+        ("credentials set", "prod-mysql-01"),
+        ("credentials removed", "prod-mysql-01"),
+    ]
+    assert SECRET not in log.read_text("utf-8")
+
+
+def test_a_log_out_of_order_is_a_warning(run_module: Callable[..., Any], host: Any) -> None:
+    """The credentials have been changed by then."""
+    (host.root / "state").rmdir()
+    result = run_module("backup_credentials", **ENTRY)
+    assert result["changed"] is True
+    assert "audit log" in result["warnings"][0]
+
+
 def test_on_a_host_without_secrets_nothing_is_there_to_remove(run_module: Callable[..., Any], host: Any) -> None:
     """No key is made for it either."""
     before = host.snapshot()

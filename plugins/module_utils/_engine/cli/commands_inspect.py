@@ -125,6 +125,8 @@ def _show_status(session: Session, report: Mapping[str, Any]) -> None:
     if policies:
         session.out.line()
         show_table(console, ("Policy", "Next run", "Last run", "Outcome"), policies)
+    for problem in report["problems"]:
+        say(console, problem, "bold red")
     session.out.line()
     if not databases:
         say(console, "No backup has been made yet.")
@@ -140,7 +142,7 @@ def check(
 ) -> int:
     """Check that this host can back up its instances.
 
-    Tries the servers, their versions, the accounts' privileges, the clients and the storage.
+    Tries the servers, and looks at versions, clients, privileges, and at what would stop a restore.
     """
     session = session_of(context)
     report = session.engine().check(database_id=instance)

@@ -316,6 +316,10 @@ class Catalog:
             newest[key] for key in sorted(newest) if key[1] != ALL_DATABASES or latest[key[0]].database == ALL_DATABASES
         ]
 
+    def dead_runs(self) -> list[RunRecord]:
+        """Return the runs that are under way by the record, but whose process is no more; changes nothing."""
+        return [run for run in self.runs(outcome=OPEN) if not self._liveness.is_alive(run.run_id)]
+
     def close_vanished(self) -> list[RunRecord]:
         """Record as ``vanished`` every open run whose process is no more, and return them."""
         import sqlalchemy

@@ -20,6 +20,8 @@ from ..utils.clock import to_text
 from ..utils.processes import Command
 from .catalog import SUCCESS, RunRecord
 from .context import Context
+from .marks import damage_path, read_mark
+from .recovery import explain_unfinished, leftovers, unfinished_restores
 from .scheduler import UNIT_PREFIX
 
 
@@ -48,7 +50,19 @@ def describe_instances(
 def check_instances(context: Context, instances: Sequence[Instance]) -> CheckReport:
     """Examine whether this host can back up each instance: connection, version, clients, privileges."""
     checks = []
+    unfinished = unfinished_restores(context.catalog)
     for instance in instances:
+        checks += [
+            {
+                "database_id": run.database_id,
+                "check": "restore",
+                "status": "failed",
+                "detail": explain_unfinished(run),
+                "hint": "",
+            }
+            for run in unfinished
+            if run.database_id == instance.database_id
+        ]
         try:
             dbms = context.connect(instance)
             databases = _to_be_backed_up(context.config.policies, instance.database_id, dbms.databases())
@@ -94,12 +108,33 @@ def summarize_host(context: Context) -> StatusReport:
         version=__version__,
         policies=tuple(_policy_status(context, policy, runs) for policy in context.config.policies),
         databases=tuple(databases[key] for key in sorted(databases)),
+        problems=tuple(find_problems(context)),
         storage={
             "root": str(context.storage.root),
             "used_bytes": sum(stored.manifest.stored_bytes for stored in artifacts),
             "free_bytes": context.storage.free_bytes(),
         },
     )
+
+
+def find_problems(context: Context) -> list[str]:
+    """Return what is wrong beyond failed backups, each in a sentence: restores that died, artifacts lost or damaged."""
+    found = [explain_unfinished(run) for run in unfinished_restores(context.catalog)]
+    found += leftovers(context.catalog)
+    found += [
+        f"A {run.kind} of {run.database_id}/{run.database} from {to_text(run.started_at)} has died; the next command"
+        " puts that on record."
+        for run in context.catalog.dead_runs()
+    ]
+    entries, orphans = context.storage.names()
+    for entry in entries:
+        mark = read_mark(damage_path(entry.path)) if entry.damaged else None
+        if mark is not None:
+            found.append(f"{entry.path} is damaged: {mark.reason}")
+    for orphan in orphans:
+        if orphan.held or not context.catalog.runs("retention", artifact=str(orphan.path), limit=1):
+            found.append(f"{orphan.path} is missing: only its manifest is there, and it was not removed here.")
+    return found
 
 
 def _policy_status(context: Context, policy: Policy, runs: Sequence[RunRecord]) -> dict[str, Any]:

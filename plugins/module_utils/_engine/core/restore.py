@@ -22,6 +22,7 @@ from ..utils.clock import Clock, to_text
 from ..utils.processes import ProcessTable
 from .backup import BackupResult, Progress, ProgressCallback
 from .pipeline import load_chunks
+from .recovery import BESIDE, EXISTED, MADE, OLD, SAFETY
 from .storage import Storage, StoredArtifact, find_artifact
 from .verification import plain_chunks, verify_artifact
 
@@ -62,6 +63,7 @@ class RestoreOutcome:
 
 
 SafetyBackup = Callable[[], BackupResult]
+Leave = Callable[[Mapping[str, str]], None]
 
 
 class Restorer:
@@ -91,13 +93,18 @@ class Restorer:
         return RestorePlan(stored, dbms, target, exists, stall)
 
     def restore(
-        self, plan: RestorePlan, safety_backup: SafetyBackup, progress: Optional[ProgressCallback] = None
+        self,
+        plan: RestorePlan,
+        safety_backup: SafetyBackup,
+        leave: Leave,
+        progress: Optional[ProgressCallback] = None,
     ) -> RestoreOutcome:
         """Carry out a plan.
 
         Args:
             plan: From :meth:`plan`.
             safety_backup: Makes a sealed backup of the target; called only where it is needed.
+            leave: Puts on record what would be left if this process died, before anything of it is made.
             progress: Told how far it is.
 
         Raises:
@@ -111,26 +118,36 @@ class Restorer:
             plan.stored,
             lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "verifying", done, total)),
         )
+        leave({EXISTED: "yes" if plan.exists else ""})
         if plan.dbms.can_rename:
-            return self._beside_and_swap(plan, tell)
-        return self._in_place(plan, safety_backup, tell)
+            return self._beside_and_swap(plan, leave, tell)
+        return self._in_place(plan, safety_backup, leave, tell)
 
-    def _beside_and_swap(self, plan: RestorePlan, tell: ProgressCallback) -> RestoreOutcome:
+    def _beside_and_swap(self, plan: RestorePlan, leave: Leave, tell: ProgressCallback) -> RestoreOutcome:
         dbms, target = plan.dbms, plan.target
         beside = self._side_name(target, "restore")
+        state = f"The old database {target!r} is untouched." if plan.exists else "Nothing was left behind."
+        leave({BESIDE: beside})
         try:
             dbms.create_database(beside, plan.stored.manifest.settings)
+            leave({MADE: "yes"})
             warnings = self._load(plan, plan.stored, beside, tell)
             self._compare(plan, beside)
         except BaseException as exc:
             self._drop_quietly(dbms, beside)
-            state = f"The old database {target!r} is untouched." if plan.exists else "Nothing was left behind."
+            raise _with_state(exc, state) from None
+        old = self._side_name(target, "old")
+        try:
+            if plan.exists:
+                leave({OLD: old})
+                dbms.rename_database(target, old)
+            else:
+                dbms.rename_database(beside, target)
+        except BaseException as exc:
+            self._drop_quietly(dbms, beside)
             raise _with_state(exc, state) from None
         if not plan.exists:
-            dbms.rename_database(beside, target)
             return RestoreOutcome(None, warnings)
-        old = self._side_name(target, "old")
-        dbms.rename_database(target, old)
         try:
             dbms.rename_database(beside, target)
         except BaseException as exc:
@@ -143,7 +160,9 @@ class Restorer:
             warnings = (*warnings, f"The old database is still there as {old!r} and can be dropped: {exc.message}")
         return RestoreOutcome(None, warnings)
 
-    def _in_place(self, plan: RestorePlan, safety_backup: SafetyBackup, tell: ProgressCallback) -> RestoreOutcome:
+    def _in_place(
+        self, plan: RestorePlan, safety_backup: SafetyBackup, leave: Leave, tell: ProgressCallback
+    ) -> RestoreOutcome:
         dbms, target = plan.dbms, plan.target
         safety: Optional[StoredArtifact] = None
         if plan.exists:
@@ -154,10 +173,12 @@ class Restorer:
                     "Mend that first; without it a failed restore would lose the present state.",
                 )
             safety = find_artifact(Path(made.artifact))
+            leave({SAFETY: str(safety.path)})
             try:
                 dbms.drop_database(target)
             except BackupDbError as exc:
                 raise _with_state(exc, f"The old database {target!r} was not dropped.") from None
+        leave({MADE: "yes"})
         try:
             dbms.create_database(target, plan.stored.manifest.settings)
             warnings = self._load(plan, plan.stored, target, tell)

@@ -23,6 +23,7 @@ from .listing import Entry, Orphan
 from .locks import artifact_for_removal, database_lock
 from .manifest import SUFFIX
 from .marks import damage_path, hold_path, read_mark
+from .recovery import CHANGES, LEFT
 from .retention_plan import Decision, plan_retention, removal_order, shrink_of
 from .storage import remove_dead_partials, storage_error
 
@@ -121,7 +122,7 @@ def _reason_to_hold(
     backups = context.catalog.runs("backup", database_id, database, limit=1)
     if backups and backups[0].outcome in (FAILED, VANISHED):
         return f"The newest backup run {backups[0].outcome}; nothing is removed until one succeeds."
-    changes = context.catalog.runs(("restore", "recovery", "acceptance"), database_id, database, limit=1)
+    changes = context.catalog.runs(CHANGES, database_id, database, limit=1)
     if changes and changes[0].outcome in (LOST, VANISHED):
         return (
             "The last restore may have lost the database, so that newer backups may hold less than older ones; nothing"
@@ -167,8 +168,8 @@ def accept_database(context: Context, database_id: str, database: str, reason: s
     if not past:
         raise ArtifactError(f"There is no artifact of {database_id}/{database} that could be accepted.")
     threshold = context.config.policy_of(database_id, database).retention.shrink_threshold
-    changes = context.catalog.runs(("restore", "recovery", "acceptance"), database_id, database, limit=1)
-    lost = bool(changes) and changes[0].outcome in (LOST, VANISHED)
+    changes = context.catalog.runs(CHANGES, database_id, database, limit=1)
+    lost = bool(changes) and (changes[0].outcome in (LOST, VANISHED) or bool(changes[0].traces.get(LEFT)))
     if not lost and not shrink_of(past, threshold, now, _accepted_at(context, database_id, database, survey)):
         return False
     if not dry_run:

@@ -80,6 +80,7 @@ def status() -> dict[str, Any]:
             },
         ],
         "storage": {"root": "/var/backups/vya-backupdb", "used_bytes": 5 * 1024**3, "free_bytes": 0},
+        "problems": [],
     }
 
 
@@ -142,6 +143,11 @@ def test_status(call: Callable[..., Any], fake: ModuleType, status: dict[str, An
 def test_status_of_a_new_host(call: Callable[..., Any], fake: ModuleType, status: dict[str, Any]) -> None:
     status.update(policies=[], databases=[])
     assert call(fake.FakeEngine({"status": status}), "status").lines[-2:] == ["", "No backup has been made yet."]
+
+
+def test_status_says_what_is_wrong_besides(call: Callable[..., Any], fake: ModuleType, status: dict[str, Any]) -> None:
+    status["problems"] = ["The process of a restore of prod-mysql-01/shop died on the way."]
+    assert status["problems"][0] in call(fake.FakeEngine({"status": status}), "status").lines
 
 
 CHECKS = {

@@ -1,0 +1,138 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A restore as a command runs it: examined, locked, on record whatever becomes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Optional
+
+from ..errors import BackupDbError, DatabaseLostError
+from ..reports import RestoreReport
+from ..utils.clock import to_text
+from .backup import BackupJob, BackupResult, BackupRunner, ProgressCallback
+from .catalog import SUCCESS
+from .context import Context
+from .locks import artifact_in_use, database_lock
+from .recovery import recover_restores
+from .restore import RestoreOutcome, RestorePlan, Restorer, choose_artifact
+
+
+@dataclasses.dataclass(frozen=True)
+class RestoreRequest:
+    """What is to be restored.
+
+    Attributes:
+        database_id: The instance that takes it.
+        database: The database that the artifact is of.
+        artifact: The artifact's path; the newest of the database when None.
+        before: Take the newest artifact made at or before this moment.
+        target: The name to restore into; the database's own when None.
+        overwrite: Whether an existing target may be replaced.
+    """
+
+    database_id: str
+    database: str
+    artifact: Optional[Path] = None
+    before: Optional[datetime] = None
+    target: Optional[str] = None
+    overwrite: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name to restore into."""
+        return self.target or self.database
+
+
+def restore_database(
+    context: Context,
+    request: RestoreRequest,
+    guarded: Callable[[], AbstractContextManager[None]],
+    dry_run: bool,
+    progress: Optional[ProgressCallback] = None,
+) -> RestoreReport:
+    """Carry out a restore, or examine whether it can be.
+
+    Args:
+        context: What to work with.
+        request: What is to be restored.
+        guarded: Makes a block that ends its children when told to stop.
+        dry_run: Only examine.
+        progress: Told how far it is.
+
+    Raises:
+        BackupDbError: Refused or failed; the message says in what state the database is.
+    """
+    if dry_run:
+        return _planned(request, _plan(context, request))
+    with guarded():
+        context.close_vanished()
+        recover_restores(context)
+        plan = _plan(context, request)
+        lock = database_lock(context.lock_directory, request.database_id, request.name, "a restore")
+        with lock, artifact_in_use(plan.stored.path):
+            done, seconds = _recorded(context, request, plan, progress)
+    return dataclasses.replace(
+        _planned(request, plan),
+        outcome=SUCCESS,
+        duration=round(seconds, 3),
+        safety_backup=done.safety_backup,
+        warnings=done.warnings,
+    )
+
+
+def _plan(context: Context, request: RestoreRequest) -> RestorePlan:
+    instance = context.config.instance(request.database_id)
+    stored = choose_artifact(context.storage, request.database_id, request.database, request.artifact, request.before)
+    policy = context.config.policy_of(request.database_id, request.database)
+    restorer = Restorer(context.processes, context.clock)
+    dbms = context.connect(instance)
+    return restorer.plan(stored, dbms, request.name, request.overwrite, policy.limits.stall_timeout)
+
+
+def _planned(request: RestoreRequest, plan: RestorePlan) -> RestoreReport:
+    return RestoreReport(
+        changed=True,
+        database_id=request.database_id,
+        database=request.database,
+        target=request.name,
+        artifact=str(plan.stored.path),
+        created_at=to_text(plan.stored.manifest.created_at),
+        outcome="planned",
+        overwritten=plan.exists,
+    )
+
+
+def _recorded(
+    context: Context, request: RestoreRequest, plan: RestorePlan, progress: Optional[ProgressCallback]
+) -> tuple[RestoreOutcome, float]:
+    """Restore and put it on record either way; return what was done, and the seconds that it took."""
+    policy = context.config.policy_of(request.database_id, request.database)
+
+    def safety_backup() -> BackupResult:
+        job = BackupJob(request.database_id, request.name, policy, plan.dbms)
+        return BackupRunner(context).backup(job, progress, locked=True)[0]
+
+    manifest = plan.stored.manifest
+    run = context.start("restore", request.database_id, request.name, policy.name, artifact=str(plan.stored.path))
+    error: Optional[str] = "Internal error."  # what the record says unless one of the next lines knows better
+    lost = False
+    try:
+        done = Restorer(context.processes, context.clock).restore(
+            plan, safety_backup, lambda traces: context.catalog.note(run.run_id, traces), progress
+        )
+        error = None
+    except BackupDbError as exc:
+        error, lost = str(exc), isinstance(exc, DatabaseLostError)
+        raise
+    finally:
+        record = context.finish(
+            run, error, lost=lost, stored_bytes=manifest.stored_bytes, plain_bytes=manifest.plain_bytes
+        )
+        context.finish_batch("restore", policy.name, [record])
+    return done, record.duration or 0.0
