@@ -109,7 +109,7 @@ def test_the_next_backup_finds_a_complete_database(
 @pytest.mark.parametrize("server", ["mysql"], indirect=True)
 @pytest.mark.parametrize(
     ("method", "number", "where"),
-    [("drop_database", 1, "after"), ("create_database", 1, "after"), ("load_command", 3, "after")],
+    [("drop_database", 1, "after"), ("create_database", 1, "after"), ("load_command", 2, "after")],
 )
 def test_where_it_cannot_be_put_right_it_is_said(
     host: Host,
