@@ -266,8 +266,16 @@ class Policy(Section):
     schedule: Optional[Schedule] = None
     strategy: Literal["logical"] = "logical"
     compression: Compression = Compression()
+    checksums: tuple[Literal["sha256", "md5"], ...] = ("sha256",)
     retention: Retention = Retention()
     limits: Limits = Limits()
+
+    @field_validator("checksums")
+    @classmethod
+    def _always_sha256(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "sha256" not in value or len(set(value)) != len(value):
+            raise ValueError("must hold sha256, and each name once")
+        return value
 
     @field_validator("name")
     @classmethod

@@ -16,6 +16,7 @@ from typing import Any, Optional
 from .. import __version__
 from ..config import Policy
 from ..db.base import Dbms, DumpPlan, Inspection
+from ..db.dump_session import DumpSession
 from ..errors import BackupDbError, DumpError
 from .catalog import FAILED, SUCCESS, RunRecord
 from .context import Context
@@ -162,8 +163,13 @@ class BackupRunner:
         """Dump one database into a sealed artifact with its manifest, or leave nothing behind."""
         if self._context.processes.cancelled.is_set():
             raise DumpError("The run was stopped before this database was begun.")
-        inspection = dbms.inspect(job.database)
-        plan = dbms.plan_dump(job.database, inspection)
+        with dbms.dump_session(job.database) as session:
+            return self._seal_dump(job, dbms, session, run, tell)
+
+    def _seal_dump(
+        self, job: BackupJob, dbms: Dbms, session: DumpSession, run: RunRecord, tell: ProgressCallback
+    ) -> tuple[Path, Manifest]:
+        inspection, plan = session.inspection, session.plan
         remove_dead_partials(self._context.storage.directory_of(job.database_id, job.database))
         created_at = self._context.clock()
         path = self._context.storage.artifact_path(job.database_id, job.database, created_at)
@@ -173,13 +179,13 @@ class BackupRunner:
             path = self._context.storage.artifact_path(job.database_id, job.database, created_at)
         partial = PartialFile(path)
         try:
-            writer = ArtifactWriter(partial, job.policy.compression.level)
+            writer = ArtifactWriter(partial, job.policy.compression.level, job.policy.checksums)
             writer.add_text("preamble", plan.preamble)
             complaints = dump_segment(
                 writer,
                 self._context.processes,
                 plan.command,
-                plan.end_marker,
+                session,
                 stall_timeout=job.policy.limits.stall_timeout,
                 timeout=job.policy.limits.timeout,
                 explain=dbms.explain,
@@ -187,6 +193,7 @@ class BackupRunner:
                     Progress(job.database_id, job.database, "dumping", done, inspection.size_bytes or None)
                 ),
             )
+            facts = session.conclude()
             writer.add_text("postamble", plan.postamble)
             warnings = (
                 *inspection.warnings,
@@ -202,12 +209,17 @@ class BackupRunner:
                 finished_at=self._context.clock(),
                 stored_bytes=writer.stored_bytes,
                 plain_bytes=writer.plain_bytes,
-                sha256=writer.sha256,
+                sha256=writer.checksum("sha256") or "",
+                md5=writer.checksum("md5"),
                 compression=job.policy.compression.model_dump(),
                 segments=tuple(writer.segments),
                 warnings=tuple(warnings),
                 policy=job.policy.name,
                 run_id=run.run_id,
+                inventory=facts.inventory,
+                rows=facts.rows,
+                row_counts=facts.row_counts,
+                position=facts.position,
                 **self._described(dbms, plan, inspection, path),
             )
             self._write_manifest(manifest, path)
@@ -227,7 +239,6 @@ class BackupRunner:
                 "arguments": list(plan.command.arguments[1:]),
             },
             "settings": inspection.settings,
-            "inventory": inspection.inventory,
             "engine_version": __version__,
             "restore_by_hand": plan.restore_by_hand.format(artifact=path.name),
         }

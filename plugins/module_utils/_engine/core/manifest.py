@@ -56,11 +56,17 @@ class Manifest:
         stored_bytes: Size of the artifact.
         plain_bytes: Size of the SQL text in it.
         sha256: Checksum of the artifact, hexadecimal.
+        md5: The same by MD5, where the policy asks for it.
         dbms: The server: ``flavour`` (mariadb, mysql, postgresql), ``version``, ``description``.
         tool: The client that dumped: ``name``, ``version``, ``arguments``.
         compression: ``algorithm`` and ``level``.
         settings: The database's own settings (character set, encoding, collation, owner …).
-        inventory: Names of the database's objects by kind, as the server listed them when the dump began.
+        inventory: Names of the objects that the artifact holds, by kind; compared with those of the server.
+        rows: How many rows it holds of each table; None in artifacts of engines that did not count them.
+        row_counts: How they were counted: ``method``, ``approximate``, its ``reason``, and ``left_out``: the tables
+            whose rows no dump carries, and why.
+        position: Where in the server's log the content stands: the log's ``type`` (``binlog``, ``lsn``, or None with a
+            ``reason``); the content is not before ``from`` and not after ``to``; ``approximate`` where those differ.
         segments: The parts of the artifact in their order.
         warnings: What the artifact cannot promise, in sentences.
         proof: ``sealed``, ``verified`` or ``restored``.
@@ -93,6 +99,10 @@ class Manifest:
     restore_by_hand: str
     warnings: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    md5: Optional[str] = None
+    rows: Optional[dict[str, int]] = None
+    row_counts: dict[str, Any] = field(default_factory=dict)
+    position: Optional[dict[str, Any]] = None
     proof: str = "sealed"
     proven_at: Optional[datetime] = None
     format: str = "sql.gz"

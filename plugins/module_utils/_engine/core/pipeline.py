@@ -11,21 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import select
 import subprocess
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any, Optional, cast
+from typing import Any, Optional, Protocol, cast
 
 from ..errors import ArtifactError, DumpError, RestoreError
 from ..utils.processes import PIPE_BYTES, Child, Command, ProcessTable, describe_exit
 from .manifest import Segment
 from .storage import PartialFile
 
-_TAIL_BYTES = 4096
 _PLAIN_BYTES = 4 * 1024 * 1024  # so that a megabyte that holds a gigabyte of zeros does not cost a gigabyte
 _GZIP_WINDOW = 31  # zlib's window bits for a gzip header and trailer
 _ISAL_LEVEL = {1: 1, 2: 2, 3: 3}
@@ -44,12 +42,19 @@ def gzip_compressor(level: int) -> Any:
 
 
 class ArtifactWriter:
-    """Compresses segments into a partial file and counts, hashes and remembers the end of what passes."""
+    """Compresses segments into a partial file, and counts and hashes what passes."""
 
-    def __init__(self, partial: PartialFile, level: int) -> None:
+    def __init__(self, partial: PartialFile, level: int, checksums: Sequence[str] = ("sha256",)) -> None:
+        """Begin.
+
+        Args:
+            partial: Where the artifact goes.
+            level: Of compression, 1 to 9.
+            checksums: Which to take of the artifact, by :mod:`hashlib`'s names.
+        """
         self._partial = partial
         self._level = level
-        self._hash = hashlib.sha256()
+        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in checksums}
         self.stored_bytes = 0
         self.plain_bytes = 0
         self.segments: list[Segment] = []
@@ -59,32 +64,30 @@ class ArtifactWriter:
         if text:
             self.add_stream(kind, iter((text.encode("utf-8"),)))
 
-    def add_stream(self, kind: str, chunks: Iterator[bytes]) -> bytes:
-        """Write a segment from chunks and return its last bytes (4 KiB at most).
+    def add_stream(self, kind: str, chunks: Iterator[bytes]) -> None:
+        """Write a segment from chunks.
 
         Raises:
             StorageError: The disk is full or failing.
         """
         compressor = gzip_compressor(self._level)
-        offset, plain_start, tail = self.stored_bytes, self.plain_bytes, b""
+        offset, plain_start = self.stored_bytes, self.plain_bytes
         for chunk in chunks:
             self.plain_bytes += len(chunk)
-            tail = chunk[-_TAIL_BYTES:] if len(chunk) >= _TAIL_BYTES else (tail + chunk)[-_TAIL_BYTES:]
             self._store(compressor.compress(chunk))
         self._store(compressor.flush())
         self.segments.append(Segment(kind, offset, self.stored_bytes - offset, self.plain_bytes - plain_start))
-        return tail
 
     def _store(self, data: bytes) -> None:
         if data:
-            self._hash.update(data)
+            for each in self._hashes.values():
+                each.update(data)
             self._partial.write(data)
             self.stored_bytes += len(data)
 
-    @property
-    def sha256(self) -> str:
-        """Checksum of all that was stored, hexadecimal."""
-        return self._hash.hexdigest()
+    def checksum(self, name: str) -> Optional[str]:
+        """Return a checksum of all that was stored, hexadecimal; None if it was not asked for."""
+        return self._hashes[name].hexdigest() if name in self._hashes else None
 
 
 def read_child(
@@ -129,11 +132,21 @@ def read_child(
             raise DumpError(f"{child.program} was still at work after {timeout} and has been ended.")
 
 
+class Watch(Protocol):
+    """What takes note of a dump in passing."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Take note of the next bytes."""
+
+    def unfinished(self) -> str:
+        """Return where the dump stopped short; empty if its end was the true one."""
+
+
 def dump_segment(
     writer: ArtifactWriter,
     processes: ProcessTable,
     command: Command,
-    end_marker: re.Pattern[bytes],
+    watch: Watch,
     *,
     stall_timeout: timedelta,
     timeout: timedelta,
@@ -142,14 +155,14 @@ def dump_segment(
 ) -> str:
     """Run a dump client and write what it sends as one segment, or fail.
 
-    Neither the exit code nor the end marker is enough alone: a forced dump writes its marker after errors, and a
+    Neither the exit code nor the dump's end is enough alone: a forced dump writes its marker after errors, and a
     client may end with 0 after losing its output. Both must be right, and standard error must hold no error.
 
     Args:
         writer: Where it goes.
         processes: What starts and ends children.
         command: The dump client's call.
-        end_marker: What the stream must end with.
+        watch: Sees all of the dump, and says whether it ended as it should.
         stall_timeout: Longest time without a byte.
         timeout: Longest time in all.
         explain: Cleans and shortens what the client wrote to standard error.
@@ -164,7 +177,7 @@ def dump_segment(
     """
     with processes.start(command) as child:
         chunks = read_child(child, stall_timeout=stall_timeout, timeout=timeout, progress=progress)
-        tail = writer.add_stream("dump", chunks)
+        writer.add_stream("dump", _watched(chunks, watch))
         try:
             code = child.wait(stall_timeout.total_seconds())
         except subprocess.TimeoutExpired:
@@ -177,12 +190,19 @@ def dump_segment(
         raise DumpError(f"{command.program} failed ({describe_exit(code)}): {errors or 'it gave no reason'}")
     if errors:
         raise DumpError(f"{command.program} reported an error although it ended with 0: {errors}")
-    if not end_marker.search(tail):
+    stopped = watch.unfinished()
+    if stopped:
         raise DumpError(
-            f"The output of {command.program} does not end as a whole dump does.",
+            f"The output of {command.program} does not end as a whole dump does: it stops {stopped}.",
             "It was cut off; run the backup again.",
         )
     return child.stderr
+
+
+def _watched(chunks: Iterator[bytes], watch: Watch) -> Iterator[bytes]:
+    for chunk in chunks:
+        watch.feed(chunk)
+        yield chunk
 
 
 def load_chunks(

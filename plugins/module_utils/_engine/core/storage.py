@@ -27,6 +27,8 @@ from .manifest import SUFFIX, Manifest, read_manifest
 from .marks import Mark, damage_path, hold_path, read_mark
 
 PARTIAL_SUFFIX = ".partial"
+# What file systems without hard links answer (FAT, some network ones).
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,10 @@ def storage_error(exc: OSError, path: Path) -> StorageError:
     return StorageError(f"{path} cannot be used: {exc.strerror or exc}.")
 
 
+def _exists_already(path: Path) -> StorageError:
+    return StorageError(f"The artifact {path} exists already; artifacts are never overwritten.")
+
+
 class PartialFile:
     """A file on its way to becoming an artifact: hidden, locked while its writer lives, without its final name.
 
@@ -168,10 +174,11 @@ class PartialFile:
         self.final = final
         self.path = final.with_name(f".{final.name}{PARTIAL_SUFFIX}")
         self._created: list[Path] = []
+        self._has_name = False  # until then, a file of the final name is another writer's
         try:
             self._created = make_directories(final.parent)
             if final.exists():
-                raise StorageError(f"The artifact {final} exists already; artifacts are never overwritten.")
+                raise _exists_already(final)
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
         except OSError as exc:
             self._remove_directories()
@@ -192,26 +199,42 @@ class PartialFile:
             raise storage_error(exc, self.final.parent) from None
 
     def seal(self) -> None:
-        """Make the content durable and give the file its final name.
+        """Make the content durable and give the file its final name, which no other file may have.
 
         Raises:
-            StorageError: Syncing or renaming failed.
+            StorageError: Syncing or renaming failed, or another writer has made the artifact meanwhile.
         """
         try:
             os.fsync(self._descriptor)
-            os.rename(self.path, self.final)
+            self._take_name()
+            self._has_name = True
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()
             os.close(self._descriptor)
             self._descriptor = -1
             fsync_directory(self.final.parent)
         except OSError as exc:
             raise storage_error(exc, self.final.parent) from None
 
+    def _take_name(self) -> None:
+        """Give the file its final name beside the first; unlike renaming, linking never overwrites another's file."""
+        try:
+            os.link(self.path, self.final)
+        except FileExistsError:
+            raise _exists_already(self.final) from None
+        except OSError as exc:
+            if exc.errno not in _NO_LINKS:
+                raise
+            if self.final.exists():
+                raise _exists_already(self.final) from None
+            os.rename(self.path, self.final)
+
     def discard(self) -> None:
         """Remove whatever there is of it, and the directories made for it; harmless when repeated."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-        for path in (self.path, self.final):
+        for path in (self.path, self.final) if self._has_name else (self.path,):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
         self._remove_directories()

@@ -9,14 +9,18 @@ import abc
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config import Instance
 from ..errors import RestoreError, ServerError
 from ..security.credentials import Credential
 from ..security.redaction import Redactor
 from ..utils.processes import Command, ProcessTable, describe_exit
+
+if TYPE_CHECKING:
+    from .dump_session import DumpSession
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,6 @@ class DumpPlan:
         client_version: The client's version.
         preamble: SQL to load before the dump (database settings).
         postamble: SQL to load after it (grants on the database and the like).
-        end_marker: What the dump's last bytes must match.
         restore_by_hand: A shell command that restores the artifact, which stands as ``{artifact}``.
     """
 
@@ -74,7 +77,6 @@ class DumpPlan:
     client_version: str
     preamble: str
     postamble: str
-    end_marker: re.Pattern[bytes]
     restore_by_hand: str
 
 
@@ -142,6 +144,10 @@ class Dbms(abc.ABC):
     @abc.abstractmethod
     def plan_dump(self, database: str, inspection: Inspection) -> DumpPlan:
         """Find the fitting client and say how it is called; nothing is dumped yet."""
+
+    @abc.abstractmethod
+    def dump_session(self, database: str) -> AbstractContextManager[DumpSession]:
+        """Look at a database and watch over a dump of it, which is to be made while the context lasts."""
 
     @abc.abstractmethod
     def load_command(self, database: str) -> Command:

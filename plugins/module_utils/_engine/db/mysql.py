@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +15,12 @@ from ..errors import ServerError
 from ..utils.processes import Command
 from .base import Check, Client, Dbms, DumpPlan, Inspection, Origin, Server, version_number
 from .clients import known_options, knows_option, mysql_client
-from .connection import connect, mysql_engine, mysql_socket
+from .connection import connect, in_words, mysql_engine, mysql_socket
 from .mysql_examination import Examination
 from .mysql_grants import grant_statements, quote_name, quote_text
-from .mysql_inspection import database_settings, inspect_database
+from .mysql_inspection import Query, database_settings, inspect_database
+from .mysql_position import SNAPSHOT_OPTION, current_point
+from .mysql_session import MySqlDumpSession
 
 SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
 _LONGEST_STATEMENT = 4096
@@ -37,9 +40,20 @@ class MySql(Dbms):
     def _engine(self) -> Any:
         return mysql_engine(self.instance, self.credential)
 
-    def _rows(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Query]:
+        """Yield a function that runs statements on one connection."""
         with connect(self._engine, self.instance, self.redactor) as connection:
-            return [tuple(row) for row in connection.exec_driver_sql(statement, dict(parameters or {}))]
+
+            def query(statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+                with in_words(self.instance, self.redactor):
+                    return [tuple(row) for row in connection.exec_driver_sql(statement, dict(parameters or {}))]
+
+            yield query
+
+    def _rows(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        with self._connected() as query:
+            return query(statement, parameters)
 
     def _execute(self, statement: str) -> None:
         with connect(self._engine, self.instance, self.redactor) as connection:
@@ -71,7 +85,11 @@ class MySql(Dbms):
 
     def inspect(self, database: str) -> Inspection:
         """Return settings, objects and size of a database, and what a dump of it cannot carry."""
-        inspection = inspect_database(self._rows, self._server, database)
+        with self._connected() as query:
+            return self._inspect(query, database)
+
+    def _inspect(self, query: Query, database: str) -> Inspection:
+        inspection = inspect_database(query, self._server, database)
         if inspection is None:
             raise ServerError(
                 f"There is no database {database!r} on {self.instance.database_id} (or the account may not see it).",
@@ -82,6 +100,18 @@ class MySql(Dbms):
 
     def plan_dump(self, database: str, inspection: Inspection) -> DumpPlan:
         """Plan a dump by ``mariadb-dump`` or ``mysqldump`` in one transaction, with everything that belongs to it."""
+        return self._plan(database, inspection, writes_position=False)
+
+    @contextlib.contextmanager
+    def dump_session(self, database: str) -> Iterator[MySqlDumpSession]:
+        """Look at a database and watch over a dump of it, which is to be made while the context lasts."""
+        with self._connected() as query:
+            inspection = self._inspect(query, database)
+            before = current_point(query, self._server)
+        plan = self._plan(database, inspection, writes_position=not before.reason)
+        yield MySqlDumpSession(self._connected, self._server, database, inspection, plan, before)
+
+    def _plan(self, database: str, inspection: Inspection, *, writes_position: bool) -> DumpPlan:
         flavour = self._server.flavour
         client = mysql_client(flavour, "mariadb-dump", "mysqldump", self.processes, self._server.number)
         self.refuse_unfit(database)
@@ -101,6 +131,7 @@ class MySql(Dbms):
         else:
             # A locked table whose default comes from a sequence could not be filled when loaded (error 1100).
             options.append("--skip-add-locks")
+            options += [SNAPSHOT_OPTION] if writes_position else []
             if inspection.settings.get("system_versioned_tables"):
                 options += known_options(client, ["--dump-history"])
         loader = "mariadb" if flavour == "mariadb" else "mysql"
@@ -109,7 +140,6 @@ class MySql(Dbms):
             client_version=client.version,
             preamble=self._preamble(inspection),
             postamble=self._postamble(database, inspection),
-            end_marker=END_MARKER,
             restore_by_hand=f"gunzip -c {{artifact}} | {loader} --binary-mode --comments"
             " --default-character-set=utf8mb4 NEW_DATABASE",
         )

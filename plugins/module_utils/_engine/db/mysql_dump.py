@@ -20,8 +20,8 @@ _WINDOW_BYTES = 64 * 1024  # matching needs memory for each step, so this much a
 
 _SPACE = re.compile(rb"\s*")
 _DELIMITER = re.compile(rb"DELIMITER +(\S+)\s*\Z", re.IGNORECASE)
-# Each text has one way only to match these patterns, so that what is cut off fails at once. (Possessive quantifiers would
-# say the same, but Python 3.11.2 matches them wrongly.)
+# A text can match these patterns in one way only, so that what is cut off fails at once. (Possessive quantifiers would
+# do the same, but Python 3.11.2 matches them wrongly.)
 _NAME = rb"`[^`]*(?:``[^`]*)*`(?!`)"
 _INSERT = re.compile(rb"INSERT INTO (" + _NAME + rb") (?:\((?:" + _NAME + rb"|[\w$\x80-\xff, ])*\) )?VALUES\s")
 _KEYS = re.compile(rb"/\*!40000 ALTER TABLE (" + _NAME + rb") DISABLE KEYS \*/;\Z")

@@ -57,6 +57,9 @@ _INVENTORY = {
     f" WHERE {named('ROUTINE_SCHEMA')}",
     "event": f"SELECT EVENT_NAME FROM information_schema.EVENTS WHERE {named('EVENT_SCHEMA')}",
 }
+_LIBRARIES = f"SELECT LIBRARY_NAME FROM information_schema.LIBRARIES WHERE {named('LIBRARY_SCHEMA')}"
+# Engines that show what is stored in other tables, or on other servers: the clients dump no rows of theirs.
+_ELSEWHERE = ("mrg_myisam", "mrg_isam", "connect", "oqgraph", "spider", "vp", "federated")
 
 
 def inspect_database(query: Query, server: Server, database: str) -> Inspection | None:
@@ -74,13 +77,28 @@ def inspect_database(query: Query, server: Server, database: str) -> Inspection 
     settings = database_settings(query, server, database)
     if not settings:
         return None
-    inventory = {kind: sorted(_text(row[0]) for row in query(sql, own)) for kind, sql in _INVENTORY.items()}
+    inventory = read_inventory(query, server, database)
     size = query(f"SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) {_TABLES}", own)[0][0]
     versioned = [
         _text(row[0]) for row in query(f"SELECT TABLE_NAME {_TABLES} AND TABLE_TYPE = 'SYSTEM VERSIONED'", own)
     ]
     settings["system_versioned_tables"] = sorted(versioned)
     return Inspection(settings, inventory, int(size), tuple(_warnings(query, server, own, versioned)))
+
+
+def read_inventory(query: Query, server: Server, database: str) -> dict[str, list[str]]:
+    """Return the names of a database's objects by kind."""
+    queries = dict(_INVENTORY)
+    if server.flavour == "mysql" and server.number >= (9, 2):
+        queries["library"] = _LIBRARIES
+    own = {"database": database}
+    return {kind: sorted(_text(row[0]) for row in query(sql, own)) for kind, sql in queries.items()}
+
+
+def tables_kept_elsewhere(query: Query, database: str) -> set[str]:
+    """Return the tables whose rows a dump does not carry, as their engines keep none."""
+    engines = query(f"SELECT TABLE_NAME, ENGINE {_STORED}", {"database": database})
+    return {_text(name) for name, engine in engines if _text(engine).lower() in _ELSEWHERE}
 
 
 def database_settings(query: Query, server: Server, database: str) -> dict[str, Any]:

@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..errors import ServerError
+from ..errors import BackupDbError, ServerError
 from ..utils.processes import Command
 from .base import Check, Client, Dbms, DumpPlan, Inspection, Origin, Server, version_number
 from .clients import postgresql_client
-from .connection import CONNECT_SECONDS, connect, postgresql_engine, postgresql_host, postgresql_tls
+from .connection import CONNECT_SECONDS, connect, in_words, postgresql_engine, postgresql_host, postgresql_tls
 from .postgresql_examination import Examination
 from .postgresql_facts import NEEDS, read_needs
+from .postgresql_inventory import HAS_TABLES, Objects, Query, read_objects
+from .postgresql_session import PostgreSqlDumpSession, take_snapshot
 from .postgresql_settings import create_clauses, preamble_statements, quote_name, settings_statements
 
 MAINTENANCE_DATABASE = "postgres"
@@ -33,52 +36,8 @@ _SETTINGS = (
     " a.privilege_type, a.is_grantable)) FROM aclexplode(d.datacl) a), 'configuration', (SELECT"
     " jsonb_agg(jsonb_build_array(CASE s.setrole WHEN 0 THEN NULL ELSE pg_get_userbyid(s.setrole) END,"
     " s.setconfig)) FROM pg_db_role_setting s WHERE s.setdatabase = d.oid))"
-    " FROM pg_database d WHERE d.datname = %s"
+    " FROM pg_database d WHERE d.datname = current_database()"
 )
-
-_NOT_SYSTEM = (
-    "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%%'"
-    " AND n.nspname NOT LIKE 'pg\\_temp%%'"
-)
-_NO_EXTENSION = (
-    "NOT EXISTS (SELECT 1 FROM pg_depend x"
-    " WHERE x.classid = '{catalog}'::regclass AND x.objid = {oid} AND x.deptype = 'e')"
-)
-
-
-def _in_schema(catalog: str, prefix: str, name: str, condition: str = "true") -> str:
-    exclude = _NO_EXTENSION.format(catalog=catalog, oid="o.oid")
-    return (
-        f"SELECT n.nspname || '.' || {name} FROM {catalog} o JOIN pg_namespace n ON n.oid = o.{prefix}namespace"
-        f" WHERE {_NOT_SYSTEM} AND {exclude} AND ({condition})"
-    )
-
-
-_INVENTORY = {
-    "schema": f"SELECT n.nspname FROM pg_namespace n WHERE {_NOT_SYSTEM}",
-    "extension": "SELECT extname FROM pg_extension",
-    "table": _in_schema("pg_class", "rel", "o.relname", "o.relkind IN ('r', 'p')"),
-    "foreign_table": _in_schema("pg_class", "rel", "o.relname", "o.relkind = 'f'"),
-    "view": _in_schema("pg_class", "rel", "o.relname", "o.relkind = 'v'"),
-    "materialized_view": _in_schema("pg_class", "rel", "o.relname", "o.relkind = 'm'"),
-    "sequence": _in_schema("pg_class", "rel", "o.relname", "o.relkind = 'S'"),
-    "index": _in_schema("pg_class", "rel", "o.relname", "o.relkind IN ('i', 'I')"),
-    "routine": _in_schema("pg_proc", "pro", "o.proname || '(' || pg_get_function_identity_arguments(o.oid) || ')'"),
-    "type": _in_schema(
-        "pg_type",
-        "typ",
-        "o.typname",
-        "o.typtype IN ('d', 'e', 'r') OR (o.typtype = 'c' AND EXISTS"
-        " (SELECT 1 FROM pg_class c WHERE c.oid = o.typrelid AND c.relkind = 'c'))",
-    ),
-    "trigger": f"SELECT n.nspname || '.' || c.relname || '.' || t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid ="
-    f" t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT t.tgisinternal AND {_NOT_SYSTEM}",
-    "policy": "SELECT c.relname || '.' || p.polname FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid",
-    "event_trigger": "SELECT evtname FROM pg_event_trigger",
-    "publication": "SELECT pubname FROM pg_publication",
-    "foreign_server": "SELECT srvname FROM pg_foreign_server",
-    "large_object": "SELECT oid::text FROM pg_largeobject_metadata",
-}
 
 
 class PostgreSql(Dbms):
@@ -125,28 +84,50 @@ class PostgreSql(Dbms):
         return {str(row[0]) for row in self._rows("SELECT datname FROM pg_database")}
 
     def _has_tables(self, database: str) -> bool:
-        return bool(self._rows(_INVENTORY["table"] + " LIMIT 1", (), database))
+        return bool(self._rows(HAS_TABLES, (), database))
 
     def inspect(self, database: str) -> Inspection:
         """Return settings, objects and size of a database."""
-        rows = self._rows(_SETTINGS, (database,))
-        if not rows:
+        with self._connected(database) as query:
+            return self._inspect(query)[0]
+
+    @contextlib.contextmanager
+    def _connected(self, database: str) -> Iterator[Query]:
+        """Yield a function that runs statements on one connection, which does no harm when it has been lost."""
+        engine = postgresql_engine(self.instance, self.credential, database)
+        try:
+            with in_words(self.instance, self.redactor, database):
+                connection = engine.connect()
+        except ServerError:
+            if database in self.all_databases():
+                raise
             known = ", ".join(sorted(self.databases())) or "none"
             raise ServerError(
                 f"There is no database {database!r} on {self.instance.database_id}.", f"There are: {known}."
+            ) from None
+
+        def query(statement: str) -> list[tuple[Any, ...]]:
+            with in_words(self.instance, self.redactor, database):
+                result = connection.exec_driver_sql(statement, ())
+                return [tuple(row) for row in result] if result.returns_rows else []
+
+        try:
+            yield query
+        finally:
+            with contextlib.suppress(BackupDbError), in_words(self.instance, self.redactor, database):
+                connection.close()
+
+    def _inspect(self, query: Query) -> tuple[Inspection, Objects]:
+        raw = query(_SETTINGS)[0][0]
+        objects = read_objects(query)
+        extension_owners = {
+            str(name): str(owner)
+            for name, owner in query(
+                "SELECT extname, pg_get_userbyid(extowner) FROM pg_extension WHERE extname <> 'plpgsql'"
             )
-        raw = rows[0][0]
-        engine = postgresql_engine(self.instance, self.credential, database)
-        inventory = {}
-        with connect(engine, self.instance, self.redactor, database) as connection:
-            for kind, query in _INVENTORY.items():
-                inventory[kind] = sorted(str(row[0]) for row in connection.exec_driver_sql(query, ()))
-            owners = connection.exec_driver_sql(
-                "SELECT extname, pg_get_userbyid(extowner) FROM pg_extension WHERE extname <> 'plpgsql'", ()
-            )
-            extension_owners = {str(name): str(owner) for name, owner in owners}
-            needs = read_needs(connection.exec_driver_sql(NEEDS, ()).scalar_one())
-            size = int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
+        }
+        needs = read_needs(query(NEEDS)[0][0])
+        size = int(query("SELECT pg_database_size(current_database())")[0][0])
         locale = raw.get("datlocale") or raw.get("daticulocale")
         settings = {
             "owner": raw["owner"],
@@ -169,19 +150,38 @@ class PostgreSql(Dbms):
                 "Extensions have several owners, of which a restore can keep one:"
                 f" {', '.join(f'{name} of {owner}' for name, owner in sorted(extension_owners.items()))}."
             )
-        return Inspection({k: v for k, v in settings.items() if v is not None}, inventory, size, tuple(warnings))
+        if objects.invalid_indexes:
+            warnings.append(
+                "Indexes that failed to build are in no dump; drop or rebuild them:"
+                f" {', '.join(objects.invalid_indexes)}."
+            )
+        known = {key: value for key, value in settings.items() if value is not None}
+        return Inspection(known, objects.inventory(), size, tuple(warnings)), objects
 
     def plan_dump(self, database: str, inspection: Inspection) -> DumpPlan:
         """Plan a dump by ``pg_dump`` in its plain format: one consistent snapshot, loadable by ``psql`` alone."""
+        return self._plan(database, inspection)
+
+    @contextlib.contextmanager
+    def dump_session(self, database: str) -> Iterator[PostgreSqlDumpSession]:
+        """Look at a database and watch over a dump of it, which is to be made while the context lasts."""
+        with self._connected(database) as query:
+            snapshot = take_snapshot(query)
+            inspection, objects = self._inspect(query)
+            plan = self._plan(database, inspection, f"--snapshot={snapshot.name}")
+            yield PostgreSqlDumpSession(inspection, plan, objects, snapshot)
+
+    def _plan(self, database: str, inspection: Inspection, *more: str) -> DumpPlan:
         client = postgresql_client("pg_dump", self._server.number[0], self.processes)
         self.refuse_unfit(database)
         options = ["--format=plain", "--no-password", f"--lock-wait-timeout={LOCK_WAIT_SECONDS}s"]
+        # Else the account may have an encoding of its own set, and objects would not be named as the server names them.
+        options += [f"--encoding={inspection.settings['encoding']}", *more]
         return DumpPlan(
             command=self._command(client.path, options, database),
             client_version=client.version,
             preamble=preamble_statements(inspection.settings),
             postamble=settings_statements(inspection.settings),
-            end_marker=END_MARKER,
             restore_by_hand="createdb --template=template0 NEW_DATABASE && gunzip -c {artifact}"
             " | psql --no-psqlrc --set=ON_ERROR_STOP=1 --dbname=NEW_DATABASE",
         )

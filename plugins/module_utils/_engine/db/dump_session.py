@@ -1,0 +1,97 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One database while it is dumped: what the server says of it, what the dump says of itself, and whether they agree."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import DumpError
+from .base import DumpPlan, Inspection
+from .dump_reader import DumpReader
+
+COUNTED = "counted in the dump while it was written"
+_NAMED = 10  # how many objects a message spells out
+
+
+@dataclass(frozen=True)
+class DumpFacts:
+    """What is known of a dump that has ended and agrees with the server.
+
+    Attributes:
+        inventory: Names of the objects that it holds, by kind.
+        rows: How many rows it holds of each table.
+        row_counts: How that was found (``method``), whether it may be off (``approximate``, then with a ``reason``),
+            and the tables of which a dump carries no rows (``left_out``, with the reason of each).
+        position: Where in the server's log the content stands: the ``type`` of log (``binlog``, ``lsn``, or None with
+            a ``reason``); the content is not before ``from`` and not after ``to``; ``approximate`` where they differ.
+    """
+
+    inventory: dict[str, list[str]]
+    rows: dict[str, int]
+    row_counts: dict[str, Any]
+    position: dict[str, Any]
+
+
+class DumpSession(abc.ABC):
+    """Watches over one dump.
+
+    Attributes:
+        inspection: What the server said of the database before.
+        plan: How it is dumped.
+        reader: Follows the dump.
+    """
+
+    def __init__(self, inspection: Inspection, plan: DumpPlan, reader: DumpReader) -> None:
+        self.inspection = inspection
+        self.plan = plan
+        self.reader = reader
+
+    def feed(self, chunk: bytes) -> None:
+        """Take note of the next bytes of the dump.
+
+        Raises:
+            ServerError: The server had to be asked for something and did not answer.
+        """
+        self.reader.feed(chunk)
+
+    def unfinished(self) -> str:
+        """Return where the dump stopped short, for the end of a sentence; empty if its end was the true one."""
+        return self.reader.unfinished()
+
+    @abc.abstractmethod
+    def conclude(self) -> DumpFacts:
+        """Compare the dump, which has ended, with the server.
+
+        Raises:
+            DumpError: They disagree; the message names the objects.
+            ServerError: The server cannot be asked.
+        """
+
+    def _refuse(self, missing: Sequence[str], unexpected: Sequence[str]) -> None:
+        """Refuse a dump that lacks something, or has something that the server does not have.
+
+        Raises:
+            DumpError: Either list holds something.
+        """
+        program = self.plan.command.program
+        if missing:
+            raise DumpError(
+                f"{program} left out what the server has: {_listed(missing)}.",
+                "Such a backup would not bring it back, so none was kept. Run it again; if that does not help, see"
+                " whether the account may see and read all of it: vya-backupdb check.",
+            )
+        if unexpected:
+            raise DumpError(
+                f"{program} wrote what the server does not have: {_listed(unexpected)}.",
+                "Definitions may have changed meanwhile; run the backup again.",
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -1,0 +1,117 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One database of MySQL or MariaDB while it is dumped.
+
+These servers show no catalogue of the moment of a dump's snapshot. So they are asked before and after: what was there
+both times must be in the dump, and what is in the dump must have been there one of the times.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+
+from .base import DumpPlan, Inspection, Server
+from .dump_session import COUNTED, DumpFacts, DumpSession
+from .mysql_dump import Definition, MySqlDumpReader
+from .mysql_inspection import Query, read_inventory, tables_kept_elsewhere
+from .mysql_position import Point, current_point, position_of
+
+Inventory = Mapping[str, list[str]]
+
+
+class MySqlDumpSession(DumpSession):
+    """Watches over one dump."""
+
+    reader: MySqlDumpReader
+
+    def __init__(
+        self,
+        connected: Callable[[], AbstractContextManager[Query]],
+        server: Server,
+        database: str,
+        inspection: Inspection,
+        plan: DumpPlan,
+        before: Point,
+    ) -> None:
+        """Begin.
+
+        Args:
+            connected: Connects, for as long as a ``with`` block lasts.
+            server: The server.
+            database: The database.
+            inspection: What the server said of it before.
+            plan: How it is dumped.
+            before: Where the binary log ended before.
+        """
+        super().__init__(inspection, plan, MySqlDumpReader(dollar_quotes=server.flavour == "mysql"))
+        self._connected = connected
+        self._server = server
+        self._database = database
+        self._before = before
+        self._after: Point | None = None
+
+    def feed(self, chunk: bytes) -> None:
+        """Take note of the next bytes of the dump."""
+        super().feed(chunk)
+        if self._after is None and self.reader.definitions:  # so the snapshot is taken
+            self._after = self._now()
+
+    def _now(self) -> Point:
+        if self._before.reason:
+            return self._before
+        with self._connected() as query:
+            return current_point(query, self._server)
+
+    def conclude(self) -> DumpFacts:
+        """Compare the dump, which has ended, with the server."""
+        before = self.inspection.inventory
+        with self._connected() as query:
+            after = read_inventory(query, self._server, self._database)
+            kept_elsewhere = tables_kept_elsewhere(query, self._database)
+            held, unexpected = self._recognised(query, before, after)
+        missing = [
+            f"{kind} {name}"
+            for kind in sorted(before)
+            for name in sorted(set(before[kind]) & set(after.get(kind, ())) - set(held[kind]))
+        ]
+        rows = {name: self.reader.rows[name] for name in sorted(self.reader.rows)}
+        without = set(held["table"]) - rows.keys()
+        missing += [f"the rows of table {name}" for name in sorted(without - kept_elsewhere)]
+        self._refuse(missing, unexpected)
+        row_counts: dict[str, object] = {"method": COUNTED, "approximate": bool(self.reader.doubt)}
+        if self.reader.doubt:
+            row_counts["reason"] = self.reader.doubt
+        if without:
+            row_counts["left_out"] = dict.fromkeys(sorted(without), "its rows are kept elsewhere, by its engine")
+        position = position_of(self.reader.remarks, self._before, self._after or self._now())
+        return DumpFacts({kind: sorted(names) for kind, names in held.items()}, rows, row_counts, position)
+
+    def _recognised(self, query: Query, before: Inventory, after: Inventory) -> tuple[dict[str, list[str]], list[str]]:
+        """Return what the dump defines by the server's names for it, and what the server has no name for."""
+        held: dict[str, list[str]] = {kind: [] for kind in before}
+        unexpected = []
+        known = {kind: {*before[kind], *after.get(kind, ())} for kind in before}
+        for definition in self.reader.definitions:
+            prefix = f"{definition.type} " if definition.type else ""
+            names = [prefix + name for name in _readings(query, definition)]
+            found = next((name for name in names if name in known.get(definition.kind, ())), None)
+            if found is not None:
+                held[definition.kind].append(found)
+            else:
+                unexpected.append(f"{definition.kind} {names[0] if names else definition.name!r}")
+        return held, unexpected
+
+
+def _readings(query: Query, definition: Definition) -> list[str]:
+    """Return how a name may be read: servers write some in UTF-8, others as the client did that made the object."""
+    readings = []
+    with suppress(UnicodeDecodeError):
+        readings.append(definition.name.decode("utf-8"))
+    if not definition.name.isascii() and not definition.charset.startswith("utf8") and definition.charset.isalnum():
+        sql = f"SELECT CONVERT(%(name)s USING {definition.charset})"
+        converted = query(sql, {"name": definition.name})[0][0]
+        readings.append(codecs.decode(converted, "utf-8") if isinstance(converted, bytes) else str(converted))
+    return readings
