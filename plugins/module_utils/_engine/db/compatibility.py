@@ -89,7 +89,8 @@ def client_login(clients: Clients, server: Server) -> list[Check]:
         Check(
             "client-login",
             FAILED,
-            f"The vendor's client cannot log in to {server.description} although the engine can: {clients.login_error}",
+            f"The vendor's client cannot log in to {server.description} although the engine can:"
+            f" {clients.login_error.rstrip('.')}.",
             "Install the client of the server's version with its plugins, or let the account log in another way.",
         )
     ]

@@ -176,11 +176,6 @@ def routine_privileges(server: Server) -> tuple[str, ...]:
     return ("SHOW_ROUTINE", "SELECT") if server.number >= (8, 0, 20) else ("SELECT",)
 
 
-def position_privilege(server: Server) -> str:
-    """Return the privilege that lets an account read the position in the binary log."""
-    return "BINLOG MONITOR" if server.flavour == "mariadb" and server.number >= (10, 5, 2) else "REPLICATION CLIENT"
-
-
 def definer_privileges(server: Server) -> tuple[str, ...]:
     """Return the privileges, of which any one lets an account make objects with another's name as their definer."""
     if server.flavour == "mariadb":

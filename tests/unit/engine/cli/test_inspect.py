@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import PurePath
 from types import ModuleType
@@ -177,11 +178,16 @@ def test_checks(call: Callable[..., Any], fake: ModuleType) -> None:
     ended = call(engine, "check", "prod-mysql-01")
     assert engine.calls == [("check", {"database_id": "prod-mysql-01"})]
     assert ended.lines == [
-        "Instance       Check       Status   Detail",
-        "–              storage     ok       12 GiB free",
-        "prod-mysql-01  client      failed   mariadb-dump 10.5 is older than the server",
+        "–",
+        "  Check    Status  Detail",
+        "  storage  ok      12 GiB free",
+        "",
+        "prod-mysql-01",
+        "  Check       Status   Detail",
+        "  client      failed   mariadb-dump 10.5 is older than the server",
         "    Install mariadb-client-11.8.",
-        "prod-mysql-01  privileges  warning  no EVENT",
+        "  privileges  warning  no EVENT",
+        "",
         "1 check failed, 1 warning.",
     ]
     assert ended.code == 1
@@ -191,6 +197,20 @@ def test_checks_that_pass(call: Callable[..., Any], fake: ModuleType) -> None:
     ended = call(fake.FakeEngine({"check": {"ok": True, "checks": CHECKS["checks"][:1]}}), "check")
     assert ended.lines[-1] == "This host can back up."
     assert ended.code == 0
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_checks_are_readable_on_terminals(on_terminal: Callable[..., Any], columns: int) -> None:
+    detail = "The account lacks TRIGGER on all databases: triggers would be left out without a word."
+    hint = "As an administrator: GRANT TRIGGER ON *.* TO 'vya_backup'@'localhost';"
+    check = {"check": "authentication-plugin", "status": "failed", "detail": detail, "hint": hint}
+    report = {"ok": False, "checks": [{"database_id": "prod-mysql-01", **check}]}
+    ended = on_terminal({"reports": {"check": report}}, "check", columns=columns)
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in ended.out.splitlines()]
+    assert max(map(len, lines)) <= columns
+    assert "  authentication-plugin  failed  The account lacks TRIGGER" in lines[2]
+    assert " ".join(" ".join(lines[2:]).split()).startswith(f"authentication-plugin failed {detail} {hint}")
+    assert ended.code == 1
 
 
 @pytest.mark.parametrize("command", ["list", "status", "check"])
