@@ -14,12 +14,14 @@ from ..config import Instance
 from ..errors import BackupDbError, ServerError
 from ..security.credentials import Credential
 from ..security.redaction import Redactor
+from .deadlines import GRACE_SECONDS, bound_mysql_answers, postgresql_connector
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 300
+KEEPALIVE_SECONDS = 30
 
 
 def mysql_engine(instance: Instance, credential: Credential) -> Engine:
@@ -31,7 +33,8 @@ def mysql_engine(instance: Instance, credential: Credential) -> Engine:
         "user": credential.username,
         "password": credential.password.encode("utf-8"),  # as text PyMySQL would take it for Latin-1
         "connect_timeout": CONNECT_SECONDS,
-        "read_timeout": STATEMENT_SECONDS,
+        "read_timeout": CONNECT_SECONDS,
+        "write_timeout": STATEMENT_SECONDS,
         "charset": "utf8mb4",
         "autocommit": True,
     }
@@ -47,9 +50,16 @@ def mysql_engine(instance: Instance, credential: Credential) -> Engine:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         arguments["ssl"] = context
-    return sqlalchemy.create_engine(
+    engine = sqlalchemy.create_engine(
         "mysql+pymysql://", connect_args=arguments, isolation_level="AUTOCOMMIT", poolclass=NullPool
     )
+    limit = STATEMENT_SECONDS + GRACE_SECONDS
+
+    @sqlalchemy.event.listens_for(engine, "connect", insert=True)
+    def _opened(connection: Any, _record: Any) -> None:
+        bound_mysql_answers(connection, limit)
+
+    return engine
 
 
 def mysql_socket(instance: Instance) -> str:
@@ -68,6 +78,10 @@ def postgresql_engine(instance: Instance, credential: Credential, database: str)
         "dbname": database,
         "connect_timeout": CONNECT_SECONDS,
         "application_name": "vya-backupdb",
+        "keepalives_idle": KEEPALIVE_SECONDS,  # so that a peer that is gone is noticed
+        "keepalives_interval": KEEPALIVE_SECONDS,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 4 * KEEPALIVE_SECONDS * 1000,
         "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c search_path=pg_catalog",
         **postgresql_tls(instance),
     }
@@ -75,7 +89,10 @@ def postgresql_engine(instance: Instance, credential: Credential, database: str)
     arguments["port"] = instance.port or 5432
     # A pooled connection would keep a database from being renamed or dropped.
     return sqlalchemy.create_engine(
-        "postgresql+psycopg://", connect_args=arguments, isolation_level="AUTOCOMMIT", poolclass=NullPool
+        "postgresql+psycopg://",
+        creator=postgresql_connector(arguments, STATEMENT_SECONDS),
+        isolation_level="AUTOCOMMIT",
+        poolclass=NullPool,
     )
 
 
