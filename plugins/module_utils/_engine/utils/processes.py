@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -133,7 +135,7 @@ class ProcessTable:
             path = f"/proc/self/fd/{secret}"
             child = Child(
                 subprocess.Popen(
-                    [argument.replace("{secret}", path) for argument in command.arguments],
+                    [*_ending_with_us(), *(argument.replace("{secret}", path) for argument in command.arguments)],
                     stdin=stdin,
                     stdout=stdout,
                     stderr=subprocess.PIPE,
@@ -193,6 +195,17 @@ class ProcessTable:
             children = list(self._children)
         for child in children:
             child.kill()
+
+
+@functools.cache
+def _ending_with_us() -> tuple[str, ...]:
+    """Return what goes before a command so that the kernel ends it when we are killed.
+
+    A client that waits for a lock or is stopped would otherwise outlive us and hold its connection. (Setting this up
+    between fork and exec ourselves is not safe with threads.)
+    """
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "KILL") if setpriv else ()
 
 
 def _clean_environment() -> dict[str, str]:
