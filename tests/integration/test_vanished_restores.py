@@ -144,7 +144,7 @@ def test_where_it_cannot_be_put_right_it_is_said(
 def test_before_anything_was_changed_nothing_is_said_for_long(
     host: Host, server: Server, shop: str, killed: Callable[[str, int, str], None]
 ) -> None:
-    killed("inspect", 1, "before")  # the safety backup
+    killed("dump_session", 1, "before")  # the safety backup
     host.engine().backup(database_id=server.database_id, databases=[shop])
     assert host.engine().status().problems == ()
     assert server.sql("SELECT count(*) FROM item;", shop) == "2"

@@ -36,6 +36,12 @@ SCHEMA_VERSION = 1
 DEFAULT_CONFIG_PATH = Path("/etc/vya-backupdb/config.yml")
 
 _DURATION = re.compile(r"^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
+_SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(B|[KMGT]i?B|%)$")
+_UNIT_BYTES = {
+    f"{prefix}{unit}": factor**power
+    for power, prefix in enumerate(("", "K", "M", "G", "T"))
+    for unit, factor in (("B", 1000), ("iB", 1024))
+}
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -70,9 +76,13 @@ class Section(BaseModel):
 
 
 class Storage(Section):
-    """Where artifacts are kept: ``{root}/{hostname}/{database_id}/{database}/YYYY-MM-DD/``."""
+    """Where artifacts are kept: ``{root}/{hostname}/{database_id}/{database}/YYYY-MM-DD/``.
+
+    A dump that is expected to leave less than ``reserve`` of the disk free (``64MiB``, ``2GB`` or ``5%``) is not begun.
+    """
 
     root: Path = Path("/var/backups/vya-backupdb")
+    reserve: str = "64MiB"
 
     @field_validator("root")
     @classmethod
@@ -80,6 +90,23 @@ class Storage(Section):
         if not value.is_absolute():
             raise ValueError("must be an absolute path")
         return value
+
+    @field_validator("reserve", mode="before")
+    @classmethod
+    def _size(cls, value: object) -> object:
+        text = f"{value}B" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        match = _SIZE.match(text)
+        if match is None or (match.group(2) == "%" and float(match.group(1)) >= 100):
+            raise ValueError(f"{value!r} is no size; write for example 64MiB, 2GB or 5%")
+        return text
+
+    def reserved_bytes(self, total: int) -> int:
+        """Return how many bytes of a disk of that size are to stay free."""
+        match = _SIZE.match(self.reserve)
+        if match is None:
+            raise ValueError(f"{self.reserve!r} is no size")
+        number, unit = float(match.group(1)), match.group(2)
+        return round(total * number / 100 if unit == "%" else number * _UNIT_BYTES[unit])
 
 
 class Tls(Section):

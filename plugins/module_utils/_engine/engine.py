@@ -36,6 +36,7 @@ from .monitoring.metrics import MetricsObserver
 from .notifications.mail import MailObserver
 from .reports import (
     AcceptanceReport,
+    AdoptionReport,
     BackupReport,
     CheckReport,
     HoldReport,
@@ -289,6 +290,21 @@ class Engine:
         with contextlib.nullcontext() if dry_run else lock:
             changed = accept_database(self._context, database_id, database, reason, dry_run)
         return AcceptanceReport(changed, database_id, database)
+
+    def adopt_storage(self, *, dry_run: bool = False) -> AdoptionReport:
+        """Make the storage of this host's name this machine's, whoever's it was before.
+
+        Args:
+            dry_run: Only say whether that would change anything.
+
+        Raises:
+            StorageError: There is no such storage, or it cannot be written.
+        """
+        changed = self._context.ownership.adopt(dry_run)
+        if changed and not dry_run:
+            home = str(self._context.storage.home)
+            self._audit.note(operation="adopt-storage", database_id="*", result="success", artifact=home)
+        return AdoptionReport(changed, str(self._context.storage.home))
 
     def hold(self, *, artifact: Path, reason: str = "", dry_run: bool = False) -> HoldReport:
         """Put a hold on an artifact, so that retention never removes it.

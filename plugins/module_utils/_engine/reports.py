@@ -112,6 +112,14 @@ class AcceptanceReport(Report):
 
 
 @dataclass(frozen=True)
+class AdoptionReport(Report):
+    """Whether the storage was, or would be, taken over from another machine."""
+
+    changed: bool
+    directory: str
+
+
+@dataclass(frozen=True)
 class HoldReport(Report):
     """The hold on an artifact as it is now, or would be; None without one."""
 

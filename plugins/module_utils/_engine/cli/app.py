@@ -13,7 +13,7 @@ from .. import __version__
 from ._typer import typer
 from .commands_backup import backup
 from .commands_config import config_app
-from .commands_holds import accept, pin, unpin
+from .commands_holds import accept, adopt_storage, pin, unpin
 from .commands_inspect import check, list_artifacts, status
 from .commands_restore import restore
 from .commands_upkeep import prune, verify
@@ -66,6 +66,7 @@ app.command("prune")(prune)
 app.command("pin")(pin)
 app.command("unpin")(unpin)
 app.command("accept")(accept)
+app.command("adopt-storage")(adopt_storage)
 app.command("status")(status)
 app.command("check")(check)
 app.add_typer(config_app, name="config")

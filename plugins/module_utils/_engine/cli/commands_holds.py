@@ -1,7 +1,7 @@
 # Copyright (c) Vya.Digital and the vya.backupdb contributors
 # GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``pin``, ``unpin`` and ``accept``: what people tell retention."""
+"""``pin``, ``unpin``, ``accept`` and ``adopt-storage``: what only people can know."""
 
 from __future__ import annotations
 
@@ -76,4 +76,20 @@ def accept(
         say(session.console, f"{'Would be accepted' if dry_run else 'Accepted'}: retention goes on from here.")
     else:
         say(session.console, "Nothing holds retention back that could be accepted.")
+    return 0
+
+
+def adopt_storage(context: typer.Context, dry_run: DryRunOption = False, as_json: JsonOption = False) -> int:
+    """Take the storage of this host's name over.
+
+    For a host that was installed anew or cloned. Another host that still uses the same name and storage is then the
+    one that is refused.
+    """
+    session = session_of(context)
+    report = session.engine().adopt_storage(dry_run=dry_run).to_dict()
+    if as_json:
+        session.write_json(report)
+    else:
+        now = "would now belong" if dry_run and report["changed"] else "now belongs" if report["changed"] else "belongs"
+        say(session.console, f"{text.plain(report['directory'])} {now} to this machine.")
     return 0

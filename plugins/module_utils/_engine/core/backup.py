@@ -23,6 +23,7 @@ from .context import Context
 from .locks import database_lock
 from .manifest import SUFFIX, Manifest
 from .pipeline import ArtifactWriter, dump_segment
+from .space import estimate
 from .storage import PartialFile, remove_dead_partials, storage_error
 
 
@@ -163,8 +164,13 @@ class BackupRunner:
         """Dump one database into a sealed artifact with its manifest, or leave nothing behind."""
         if self._context.processes.cancelled.is_set():
             raise DumpError("The run was stopped before this database was begun.")
+        self._context.ownership.refuse_others()
         with dbms.dump_session(job.database) as session:
-            return self._seal_dump(job, dbms, session, run, tell)
+            size = session.inspection.size_bytes
+            expected = estimate(self._context.catalog, job.database_id, job.database, size)
+            self._context.catalog.note(run.run_id, server_bytes=size)
+            with self._context.room.promised(job.database, expected):
+                return self._seal_dump(job, dbms, session, run, tell)
 
     def _seal_dump(
         self, job: BackupJob, dbms: Dbms, session: DumpSession, run: RunRecord, tell: ProgressCallback
@@ -199,6 +205,7 @@ class BackupRunner:
                 *inspection.warnings,
                 *(dbms.redactor.text(line) for line in complaints.splitlines() if line.strip()),
             )
+            self._context.ownership.claim()
             partial.seal()
             manifest = Manifest(
                 artifact=path.name,

@@ -223,15 +223,25 @@ class Catalog:
             raise
         return record
 
-    def note(self, run_id: str, traces: Mapping[str, str]) -> None:
-        """Put on record what a run is about to leave in the server or the storage until it ends.
+    def note(
+        self, run_id: str, traces: Optional[Mapping[str, str]] = None, *, server_bytes: Optional[int] = None
+    ) -> None:
+        """Put on record what is known of a run before it ends.
+
+        Args:
+            run_id: The run.
+            traces: What it is about to leave in the server or the storage if it dies; added to what was noted before.
+            server_bytes: The server's own figure for the size of the database.
 
         Raises:
             StorageError: The catalog cannot be written; then it should not be left there.
         """
         with self._session() as session:
             row = self._row(session, run_id)
-            row.traces = json.dumps({**json.loads(row.traces or "{}"), **traces}, ensure_ascii=False)
+            if traces is not None:
+                row.traces = json.dumps({**json.loads(row.traces or "{}"), **traces}, ensure_ascii=False)
+            if server_bytes is not None:
+                row.server_bytes = server_bytes
             session.commit()
 
     def finish(self, run_id: str, outcome: str, **facts: Any) -> RunRecord:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
@@ -16,6 +16,8 @@ from ..utils.clock import Clock
 from ..utils.processes import ProcessTable
 from .catalog import FAILED, LOST, SUCCESS, Catalog, RunRecord
 from .events import Batch, Observers
+from .ownership import Ownership
+from .space import Room
 from .storage import Storage
 
 Connect = Callable[[Instance], Dbms]
@@ -34,6 +36,7 @@ class Context:
         connect: Returns the driver of an instance; raises BackupDbError where its credentials do not open.
         clock: What tells the time.
         trigger: ``timer``, ``command`` or ``ansible``.
+        room: What is left on the storage's disk, beside what running dumps will take.
     """
 
     config: Config
@@ -44,6 +47,15 @@ class Context:
     connect: Connect
     clock: Clock
     trigger: str
+    room: Room = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "room", Room(self.storage, self.config.storage))
+
+    @property
+    def ownership(self) -> Ownership:
+        """Whose storage it is."""
+        return Ownership(self.storage.home, self.storage.hostname, self.clock)
 
     @property
     def lock_directory(self) -> Path:
@@ -74,7 +86,6 @@ class Context:
         artifact: Optional[str] = None,
         stored_bytes: Optional[int] = None,
         plain_bytes: Optional[int] = None,
-        server_bytes: Optional[int] = None,
     ) -> RunRecord:
         """Put on record how a run ended (with an error: failed) and tell the observers.
 
@@ -85,7 +96,6 @@ class Context:
             artifact: The artifact's path.
             stored_bytes: Its size.
             plain_bytes: The size of the SQL text in it.
-            server_bytes: The server's own figure for the size of the database.
         """
         record = self.catalog.finish(
             run.run_id,
@@ -94,7 +104,6 @@ class Context:
             artifact=artifact,
             stored_bytes=stored_bytes,
             plain_bytes=plain_bytes,
-            server_bytes=server_bytes,
         )
         self.observers.run_finished(record)
         return record

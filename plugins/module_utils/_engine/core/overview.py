@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 from .. import __version__
 from ..config import Instance, Policy
-from ..errors import BackupDbError
+from ..errors import BackupDbError, StorageError
 from ..reports import CheckReport, InfoReport, StatusReport, describe_artifact
 from ..utils.clock import to_text
 from ..utils.processes import Command
@@ -119,7 +119,12 @@ def summarize_host(context: Context) -> StatusReport:
 
 def find_problems(context: Context) -> list[str]:
     """Return what is wrong beyond failed backups, each in a sentence: restores that died, artifacts lost or damaged."""
-    found = [explain_unfinished(run) for run in unfinished_restores(context.catalog)]
+    found = []
+    try:
+        context.ownership.refuse_others()
+    except StorageError as exc:
+        found.append(str(exc))
+    found += [explain_unfinished(run) for run in unfinished_restores(context.catalog)]
     found += leftovers(context.catalog)
     found += [
         f"A {run.kind} of {run.database_id}/{run.database} from {to_text(run.started_at)} has died; the next command"

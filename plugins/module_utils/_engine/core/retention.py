@@ -74,6 +74,7 @@ def prune_database(context: Context, database_id: str, database: str, dry_run: b
         LockedError: Another run is at work on the database.
         StorageError: The storage cannot be read, or is another machine's.
     """
+    context.ownership.refuse_others()
     lock = database_lock(context.lock_directory, database_id, database, "retention")
     with contextlib.nullcontext() if dry_run else lock:
         return _prune_locked(context, database_id, database, dry_run)

@@ -110,7 +110,11 @@ class Storage:
         return sorted(found, key=lambda stored: (stored.manifest.created_at, stored.path.name), reverse=True)
 
     def free_bytes(self) -> int:
-        """Return the bytes that are free for us where artifacts go.
+        """Return the bytes that are free for us where artifacts go; see :meth:`space`."""
+        return self.space()[0]
+
+    def space(self) -> tuple[int, int]:
+        """Return the bytes that are free for us where artifacts go, and how many the disk has in all.
 
         Raises:
             StorageError: Neither the root nor a directory above it can be examined.
@@ -119,9 +123,10 @@ class Storage:
         while not path.exists() and path != path.parent:
             path = path.parent
         try:
-            return shutil.disk_usage(path).free
+            usage = shutil.disk_usage(path)
         except OSError as exc:
             raise storage_error(exc, path) from None
+        return usage.free, usage.total
 
 
 def find_artifact(path: Path) -> StoredArtifact:

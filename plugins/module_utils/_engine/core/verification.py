@@ -93,9 +93,11 @@ def verify_and_record(
     """Verify an artifact, mark it as ``verified`` when it is whole, and put that on record either way.
 
     Raises:
-        StorageError: The catalog cannot be written.
+        StorageError: The catalog cannot be written, or the storage is another machine's.
     """
     manifest = stored.manifest
+    if stored.path.is_relative_to(context.storage.home):
+        context.ownership.refuse_others()
     names = (manifest.database_id, manifest.database)
     tell = progress or (lambda _progress: None)
     run = context.start("verification", *names)

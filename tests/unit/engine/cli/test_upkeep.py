@@ -161,3 +161,20 @@ def test_accept(call: Callable[..., Any], fake: ModuleType, changed: bool, optio
     ended = call(engine, "accept", "prod-mysql-01", "shop", *options)
     assert (ended.lines, ended.code) == ([said], 0)
     assert json.loads(call(engine, "accept", "prod-mysql-01", "shop", "--json").out) == report
+
+
+@pytest.mark.parametrize(
+    ("changed", "options", "said"),
+    [
+        (True, (), "/b/db1 now belongs to this machine."),
+        (True, ("--dry-run",), "/b/db1 would now belong to this machine."),
+        (False, (), "/b/db1 belongs to this machine."),
+    ],
+)
+def test_adopt_storage(
+    call: Callable[..., Any], fake: ModuleType, changed: bool, options: tuple[str, ...], said: str
+) -> None:
+    report = {"changed": changed, "directory": "/b/db1"}
+    engine = fake.FakeEngine({"adopt_storage": report})
+    assert call(engine, "adopt-storage", *options).lines == [said]
+    assert json.loads(call(engine, "adopt-storage", "--json").out) == report

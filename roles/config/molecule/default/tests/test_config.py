@@ -28,7 +28,7 @@ def test_only_root_writes_it_and_only_the_service_reads_it(host: Host) -> None:
 
 def test_it_says_what_the_variables_say(document: dict[str, Any]) -> None:
     assert document["schema_version"] == 1
-    assert document["storage"] == {"root": "/var/backups/vya-backupdb"}
+    assert document["storage"] == {"root": "/var/backups/vya-backupdb", "reserve": "5%"}
     assert [instance["database_id"] for instance in document["instances"]] == ["mariadb-01", "postgresql-01"]
     assert document["policies"][0]["retention"] == {"daily": 14, "timezone": "America/Sao_Paulo"}
     assert document["notifications"]["mail"]["on_failure"] == ["dba@example.com"]

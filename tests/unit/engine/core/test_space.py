@@ -1,0 +1,94 @@
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Room on the disk: what an artifact is expected to take, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vya_backupdb.config import Storage as StorageConfig
+from vya_backupdb.core.catalog import FAILED
+from vya_backupdb.core.space import Estimate, Room, estimate, in_words
+from vya_backupdb.core.storage import Storage
+from vya_backupdb.errors import StorageError
+
+GIB = 1024**3
+
+
+class Disk(Storage):
+    """A storage on a disk of ten GiB."""
+
+    free = 2 * GIB
+
+    def space(self) -> tuple[int, int]:
+        return self.free, 10 * GIB
+
+
+def room(reserve: str = "1GiB") -> Room:
+    return Room(Disk(Path("/b"), "db1"), StorageConfig(reserve=reserve))
+
+
+def test_a_first_backup_is_taken_for_a_quarter(host: Any) -> None:
+    expected = estimate(host.catalog, "prod", "shop", 8 * GIB)
+    assert expected == Estimate(2 * GIB, "a quarter of the 8.0 GiB in the server")
+
+
+def test_the_last_one_says_how_much_becomes_of_it(host: Any) -> None:
+    host.run("backup", stored_bytes=GIB, server_bytes=10 * GIB)
+    host.run("backup", FAILED, server_bytes=1)
+    expected = estimate(host.catalog, "prod", "shop", 20 * GIB)
+    assert expected.stored_bytes == round(2.2 * GIB)
+    assert expected.basis == "the last one took 1.0 GiB of 10.0 GiB in the server, which are 20.0 GiB now"
+
+
+def test_without_the_servers_figure_the_last_size_has_to_do(host: Any) -> None:
+    host.run("backup", stored_bytes=GIB)
+    assert estimate(host.catalog, "prod", "shop", 0) == Estimate(round(1.1 * GIB), "the last one took 1.0 GiB")
+
+
+def test_what_would_fill_the_disk_is_refused_with_the_figures() -> None:
+    with (
+        pytest.raises(
+            StorageError,
+            match=r"has 2\.0 GiB free, of which 1\.0 GiB are to stay free; the backup of 'shop' is expected to take"
+            r" 1\.5 GiB \(as before\)\. It was not begun",
+        ),
+        room().promised("shop", Estimate(3 * GIB // 2, "as before")),
+    ):
+        pass
+
+
+def test_dumps_side_by_side_do_not_fill_it_together() -> None:
+    shared, half = room(), Estimate(6 * GIB // 10, "as before")
+    with (
+        shared.promised("a", half),
+        pytest.raises(StorageError, match=r"614\.4 MiB are for dumps under way"),
+        shared.promised("b", half),
+    ):
+        pass
+    with shared.promised("b", half):
+        pass
+
+
+@pytest.mark.parametrize(("reserve", "bytes_"), [("64MiB", 64 * 1024**2), ("2GB", 2 * 10**9), ("5%", GIB // 2), (7, 7)])
+def test_the_reserve_may_be_written_in_several_ways(reserve: object, bytes_: int) -> None:
+    assert StorageConfig.model_validate({"reserve": reserve}).reserved_bytes(10 * GIB) == bytes_
+
+
+@pytest.mark.parametrize("reserve", ["", "much", "-1MiB", "100%", "5 pounds", True])
+def test_what_is_no_size_is_refused(reserve: object) -> None:
+    with pytest.raises(ValueError, match="is no size"):
+        StorageConfig.model_validate({"reserve": reserve})
+
+
+def test_sizes_in_words() -> None:
+    assert [in_words(n) for n in (0, 1023, 1024, 5 * GIB, 3000 * 1024**4)] == [
+        "0 B",
+        "1023 B",
+        "1.0 KiB",
+        "5.0 GiB",
+        "3000.0 TiB",
+    ]
