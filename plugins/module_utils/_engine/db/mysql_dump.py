@@ -277,7 +277,8 @@ class MySqlDumpReader(DumpReader):
             if len(parts) % 2 == 0:
                 self._quoted = not self._quoted
         opened, closed = skeleton.count(b"("), skeleton.count(b")")
-        if opened + closed != len(skeleton) or b"((" in skeleton or (self._depth and skeleton[:1] == b"("):
+        nested = self._depth > 1 or b"((" in skeleton or (self._depth == 1 and skeleton.startswith(b"("))
+        if nested or opened + closed != len(skeleton):
             self._count_slowly(skeleton)
             return
         self.rows[self._table] += opened
@@ -325,7 +326,7 @@ class MySqlDumpReader(DumpReader):
         """Go to the end of the literal or comment that we are in, or as far as there is something of it."""
         ending = self._open
         if ending in _QUOTES:
-            match = _literal(ending, self._escapes, leading).match(data, position)
+            match = _literal(ending, self._escapes, leading).match(data, position, position + _WINDOW_BYTES)
             position = match.end() if match else position
             if data.startswith(ending, position):
                 self._open = b""

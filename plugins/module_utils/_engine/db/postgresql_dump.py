@@ -196,12 +196,14 @@ class PostgreSqlDumpReader(DumpReader):
     def _close(self, data: bytes, position: int) -> int:
         """Go to the end of the literal or comment that we are in, or as far as there is something of it."""
         if self._open == b"E'":
-            match = _ESCAPED.match(data, position)
+            match = _ESCAPED.match(data, position, position + _WINDOW_BYTES)
             position = match.end() if match else position
-            if data.startswith(b"'", position) and position + 1 < len(data):  # two of them are one in the string
-                self._open = b""
-                return position + 1
-            return position
+            if not data.startswith(b"'", position) or position + 1 == len(data):
+                return position
+            if data.startswith(b"''", position):  # one of them in the string, at the end of the window
+                return position + 2
+            self._open = b""
+            return position + 1
         if self._open == b"*/":
             return self._close_comment(data, position)
         end = data.find(self._open, position)
