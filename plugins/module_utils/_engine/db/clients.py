@@ -29,6 +29,7 @@ _OPTIONS_SINCE = {
     ("mysql", "--set-gtid-purged"): (5, 6, 9),
     ("mysql", "--get-server-public-key"): (5, 7, 23),
     ("mysql", "--column-statistics"): (8, 0, 2),
+    ("mysql", "--skip-masking-policies"): (9, 7),
     ("mariadb", "--dump-history"): (10, 11),
 }
 

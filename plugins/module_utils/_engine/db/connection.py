@@ -36,6 +36,7 @@ def mysql_engine(instance: Instance, credential: Credential) -> Engine:
         "read_timeout": CONNECT_SECONDS,
         "write_timeout": STATEMENT_SECONDS,
         "charset": "utf8mb4",
+        "sql_mode": "",  # the server's own may quote names or pad values in other ways
         "autocommit": True,
     }
     if instance.host:

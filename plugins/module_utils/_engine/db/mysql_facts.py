@@ -205,7 +205,9 @@ def read_databases(
     keyed = grouped(_KEYED) if whole else {}
     # What is granted on all databases need not be looked for in each.
     asked = view_functions_are_executed(server) and not grants.holds("EXECUTE")
-    called = called_functions(query(_VIEWS), query(_FUNCTIONS)) if asked else {}
+    # Without SELECT on the system's tables an account may not see all functions: then any call counts.
+    functions = query(_FUNCTIONS) if asked and grants.holds("SELECT", "mysql") else None
+    called = called_functions(query(_VIEWS), functions) if asked else {}
     return [
         _database(
             name,
@@ -261,21 +263,22 @@ def _database(
 
 
 def called_functions(
-    views: Sequence[tuple[Any, ...]], functions: Sequence[tuple[Any, ...]]
+    views: Sequence[tuple[Any, ...]], functions: Sequence[tuple[Any, ...]] | None
 ) -> dict[Name, frozenset[Name]]:
     """Return the stored functions that views call, also by way of other views.
 
     Args:
         views: Database, name and stored definition of all views.
-        functions: Database and name of all functions.
+        functions: Database and name of all functions; None where they are not known.
     """
     texts = {(_text(d), _text(n)): _text(definition) for d, n, definition in views if definition}
-    known = {(_text(d), _text(n).lower()): (_text(d), _text(n)) for d, n in functions}
+    known = {(_text(d), _text(n).lower()): (_text(d), _text(n)) for d, n in functions or ()}
     calls: dict[Name, set[Name]] = {}
     reads: dict[Name, set[Name]] = {}
     for view, text in texts.items():
-        called = ((_bare(d) or view[0], _bare(n).lower()) for d, n in _CALL.findall(text))
-        calls[view] = {known[name] for name in called if name in known}
+        called = {(_bare(d) or view[0], _bare(n)) for d, n in _CALL.findall(text)}
+        exact = {(d, n.lower()) for d, n in called} & known.keys()
+        calls[view] = called if functions is None else {known[name] for name in exact}
         reads[view] = {(_bare(d), _bare(n)) for d, n in _PAIR.findall(text)} & texts.keys() - {view}
     changed = True
     while changed:

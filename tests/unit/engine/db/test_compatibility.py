@@ -25,6 +25,13 @@ from vya_backupdb.db.compatibility import (
 from vya_backupdb.errors import ClientError
 from vya_backupdb.utils.processes import ProcessTable
 
+MYSQL_OPTIONS = [
+    "--set-gtid-purged=OFF",
+    "--column-statistics=0",
+    "--get-server-public-key",
+    "--skip-masking-policies",
+]
+
 
 def client(flavour: str, version: str, path: str = "/usr/bin/client") -> Client:
     return Client(path, flavour, version, version_number(version))
@@ -127,7 +134,8 @@ def test_a_dump_that_sets_what_its_server_does_not_know(writer: str, server: str
         ("mysql", "8.0.1", ["--set-gtid-purged=OFF", "--get-server-public-key"]),
         ("mysql", "8.0.36", ["--set-gtid-purged=OFF", "--column-statistics=0", "--get-server-public-key"]),
         ("mysql", "8.4.0", ["--set-gtid-purged=OFF", "--column-statistics=0", "--get-server-public-key"]),
-        ("mysql", "9.7.4", ["--set-gtid-purged=OFF", "--column-statistics=0", "--get-server-public-key"]),
+        ("mysql", "9.1.0", ["--set-gtid-purged=OFF", "--column-statistics=0", "--get-server-public-key"]),
+        ("mysql", "9.7.4", [*MYSQL_OPTIONS]),
         ("mariadb", "10.5.29", []),
         ("mariadb", "10.6.22", []),
         ("mariadb", "10.11.14", ["--dump-history"]),
@@ -136,7 +144,7 @@ def test_a_dump_that_sets_what_its_server_does_not_know(writer: str, server: str
 )
 def test_options_go_only_to_clients_that_know_them(flavour: str, version: str, known: list[str]) -> None:
     own = {
-        "mysql": ["--set-gtid-purged=OFF", "--column-statistics=0", "--get-server-public-key"],
+        "mysql": MYSQL_OPTIONS,
         "mariadb": ["--dump-history"],
     }[flavour]
     everywhere = ["--no-tablespaces", "--single-transaction"]

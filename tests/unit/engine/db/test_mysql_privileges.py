@@ -152,6 +152,8 @@ def test_functions_that_views_call_are_found_through_other_views() -> None:
     found = called_functions(views, [("d", "F"), ("e2", "g`g"), ("d", "unused")])
     both = {("d", "F"), ("e2", "g`g")}
     assert found == {("d", "v"): {("d", "F")}, ("e", "outer"): both, ("e", "top"): both}
+    # Where functions cannot be seen, what looks like a call is one.
+    assert called_functions(views[:1], None) == {("d", "v"): {("d", "f")}}
 
 
 def test_functions_in_views_need_execute_on_each() -> None:
