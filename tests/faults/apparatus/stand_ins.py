@@ -1,0 +1,77 @@
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Programs that misbehave, in the place of the vendor's clients.
+
+A script is mounted over the real program for the length of a test, so that the engine finds it where it always finds
+its client, and no engine code knows of tests. The script reaches the real client as ``$real``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from servers import Server
+
+DUMPER = {"mariadb": "mariadb-dump", "mysql": "mysqldump", "postgresql": "pg_dump"}
+LOADER = {"mariadb": "mariadb", "mysql": "mysql", "postgresql": "psql"}
+
+# The options file must stay the first argument, and asking for the version is answered as ever.
+_HEAD = """#!/bin/bash
+real={real}
+for word in "$@"; do
+    [ "$word" = --version ] && exec "$real" "$@"
+done
+"""
+
+
+def installed(program: str) -> Path:
+    """Return where a vendor's client really is, behind links and wrappers of the distribution."""
+    own = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))
+    found = str(own[-1]) if own else shutil.which(program)
+    if found is None:
+        raise FileNotFoundError(program)
+    return Path(found).resolve()
+
+
+@contextlib.contextmanager
+def in_place_of(program: str, script: str, directory: Path) -> Iterator[None]:
+    """Let a shell script stand in for a client.
+
+    Args:
+        program: The client's name.
+        script: What to do instead; ``"$real" "$@"`` is what the real one would do.
+        directory: Where the script and a copy of the real client are put.
+    """
+    place = installed(program)
+    real = directory / "real" / program
+    real.parent.mkdir(exist_ok=True)
+    shutil.copy(place, real)
+    wrapper = directory / f"{program}-stand-in"
+    wrapper.write_text(_HEAD.format(real=real) + script)
+    wrapper.chmod(0o755)
+    with mounted(wrapper, place):
+        yield
+
+
+@contextlib.contextmanager
+def mounted(source: Path, place: Path) -> Iterator[None]:
+    """Let a file be seen in the place of another."""
+    subprocess.run(["mount", "--bind", source, place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def dumper(server: Server) -> str:
+    """The name of the client that dumps."""
+    return DUMPER[server.flavour]
+
+
+def loader(server: Server) -> str:
+    """The name of the client that loads."""
+    return LOADER[server.flavour]

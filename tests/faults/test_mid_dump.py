@@ -1,0 +1,199 @@
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What happens to servers, connections, clients, disks and the engine itself while a dump is under way.
+
+The engine is stopped (SIGSTOP) as soon as the dump flows; then nothing takes what the client writes, so that the client
+is in mid-dump for sure when the fault strikes. Then the engine goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from apparatus.stand_ins import dumper
+from apparatus.table import Table
+from apparatus.tool import Ran, Tool
+from apparatus.witness import Witness
+from servers import ACCOUNT, Host, Server
+
+DATABASE = "vya_big"
+ROWS = 160  # of some 64 kB: more than all buffers between server and engine hold together
+FLOWING = 200_000  # bytes stored: more than all that comes before the rows
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+    """Wait for something that is bound to come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(what)
+        time.sleep(0.01)
+
+
+def process_ids(program: str) -> list[int]:
+    """The processes that run a program."""
+    done = subprocess.run(["pidof", program], capture_output=True, text=True, check=False)
+    return [int(word) for word in done.stdout.split()]
+
+
+@pytest.fixture(scope="module")
+def big(servers: dict[str, Server]) -> Iterator[str]:
+    """A database of 10 MB on each server."""
+    numbers = f"(WITH RECURSIVE s AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM s WHERE n < {ROWS}) SELECT n FROM s) s"
+    random_bytes = f"CONCAT({', '.join(['RANDOM_BYTES(1024)'] * 64)})"
+    hashes = "(SELECT string_agg(md5(x::text || n), '') FROM generate_series(1, 2000) x)"
+    noise = {"mysql": random_bytes, "postgresql": hashes}
+    for server in servers.values():
+        blob = "text" if server.kind == "postgresql" else "longblob"
+        table = f"CREATE TABLE big (n integer PRIMARY KEY, t {blob});"
+        server.create(DATABASE, f"{table} INSERT INTO big SELECT n, {noise[server.kind]} FROM {numbers};")
+    yield DATABASE
+    for server in servers.values():
+        server.drop(DATABASE)
+
+
+@pytest.fixture
+def strike(host: Host, server: Server, tool: Tool, big: str) -> Callable[[Callable[[int], None]], Ran]:
+    """Back up the large database, and do something when its dump is under way."""
+    policy = {"name": "nightly", "instances": [server.database_id], "include": [big], "limits": {"stall_timeout": "3s"}}
+    host.write(policies=[policy])
+
+    def flows() -> bool:
+        return any(path.stat().st_size > FLOWING for path in host.storage.rglob(".*.sql.gz.partial"))
+
+    def run(fault: Callable[[int], None]) -> Ran:
+        def meanwhile(engine: int) -> None:
+            wait_until(flows, "the dump does not begin to flow")
+            os.kill(engine, signal.SIGSTOP)
+            try:
+                fault(engine)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(engine, signal.SIGCONT)
+
+        return tool.policy(meanwhile=meanwhile)
+
+    return run
+
+
+def kill_connections(server: Server) -> None:
+    """End the engine's connections as an administrator does."""
+    if server.kind == "mysql":
+        query = f"SELECT id FROM information_schema.processlist WHERE user = '{ACCOUNT}';"
+        for number in server.sql(query).split():
+            with contextlib.suppress(RuntimeError):  # it has just ended
+                server.sql(f"KILL {number};")
+    else:
+        server.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ACCOUNT}';")
+
+
+def unit_of(server: Server) -> str:
+    """The systemd unit of a server."""
+    return {"mariadb": "mariadb", "mysql": "mysql", "postgresql": "postgresql@*"}[server.flavour]
+
+
+def kill_server(server: Server) -> None:
+    """Kill a server's main process."""
+    subprocess.run(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", unit_of(server)], check=True)
+
+
+def bring_back(server: Server) -> None:
+    """Start a server that was killed, at once rather than when systemd would."""
+    subprocess.run(["systemctl", "restart", unit_of(server)], check=True)
+    wait_until(server.answers, "the server does not come back", 90)
+
+
+def signal_client(server: Server, number: int) -> None:
+    for process in process_ids(dumper(server)):
+        os.kill(process, number)
+
+
+FAULTS: dict[str, Callable[[Server, int], None]] = {
+    "client SIGKILLed in mid-dump": lambda server, _engine: signal_client(server, signal.SIGKILL),
+    "client SIGTERMed in mid-dump": lambda server, _engine: signal_client(server, signal.SIGTERM),
+    "client SIGSTOPped in mid-dump (stalls)": lambda server, _engine: signal_client(server, signal.SIGSTOP),
+    "connection killed by the administrator": lambda server, _engine: kill_connections(server),
+    "server SIGKILLed in mid-dump": lambda server, _engine: kill_server(server),
+    "engine SIGTERMed in mid-dump": lambda _server, engine: os.kill(engine, signal.SIGTERM),
+    "engine SIGINTed in mid-dump": lambda _server, engine: os.kill(engine, signal.SIGINT),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_dump_that_is_struck(
+    name: str, server: Server, host: Host, tool: Tool, big: str, strike: Callable[..., Ran], table: Table
+) -> None:
+    assert tool.policy().code == 0
+    witness = Witness(host, server, big)
+    with table.row(name, server.kind) as row:
+        ran = strike(lambda engine: FAULTS[name](server, engine))
+        row.noticed = ran.said
+        if "SIGKILLed" in name and "server" in name:
+            bring_back(server)
+        row.problems += witness.problems(ran)
+        if set(witness.artifacts()) != set(witness.good):
+            row.problems.append("the artifacts are not those of before")
+        row.problems += witness.problems_of_the_next(tool, began=False)
+
+
+def test_an_engine_killed_while_its_client_waits(
+    server: Server, host: Host, tool: Tool, big: str, strike: Callable[..., Ran], table: Table
+) -> None:
+    witness = Witness(host, server, big)
+    with table.row("engine SIGKILLed while its client is stopped", server.kind) as row:
+
+        def fault(engine: int) -> None:
+            signal_client(server, signal.SIGSTOP)
+            os.kill(engine, signal.SIGKILL)
+
+        ran = strike(fault)
+        row.noticed = "the client ends too; the next run records it as vanished"
+        row.problems += witness.problems(ran) + witness.problems_of_the_next(tool, began=True)
+
+
+def test_a_disk_that_fills_in_mid_dump(
+    server: Server, host: Host, tool: Tool, big: str, strike: Callable[..., Ran], table: Table, tmp_path: Path
+) -> None:
+    host.storage.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", host.storage], check=True)
+    filler = host.storage / "filler"
+    try:
+        assert tool.policy().code == 0
+        witness = Witness(host, server, big)
+        with table.row("disk filled by others in mid-dump", server.kind) as row:
+
+            def fault(_engine: int) -> None:
+                free = os.statvfs(host.storage)
+                with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+                    file.write(b"x" * (free.f_bavail * free.f_frsize))
+
+            ran = strike(fault)
+            filler.unlink()
+            row.noticed = ran.said
+            row.problems += witness.problems(ran) + witness.problems_of_the_next(tool, began=False)
+    finally:
+        subprocess.run(["umount", host.storage], check=True)
+
+
+def test_two_runs_at_once(
+    server: Server, host: Host, tool: Tool, big: str, strike: Callable[..., Ran], table: Table
+) -> None:
+    witness = Witness(host, server, big)
+    with table.row("two runs at once on one database", server.kind) as row:
+        second: list[Ran] = []
+
+        def fault(_engine: int) -> None:
+            second.append(tool.apart("backup", "--instance", server.database_id, big, "--json"))
+
+        first = strike(fault)
+        row.noticed = second[0].said
+        if second[0].code == 0:
+            row.problems.append("both claim success")
+        row.problems += witness.problems(first, succeeded=True) + witness.problems_of_the_next(tool, began=False)
