@@ -270,6 +270,18 @@ class Retention(Section):
         return self
 
 
+class Verification(Section):
+    """When artifacts are read back: checksum, decompression, structure, and the end of the dump.
+
+    ``after_backup`` reads each new artifact, and a damaged one is a failed backup. ``before_retention`` reads those
+    that are to stay and have not been read yet before any other is removed. ``schedule`` reads all of them by a timer.
+    """
+
+    after_backup: bool = False
+    before_retention: bool = True
+    schedule: Optional[Schedule] = None
+
+
 class Limits(Section):
     """Bounds on a run: databases at a time, time for one database, and time without a byte from the dump."""
 
@@ -295,6 +307,7 @@ class Policy(Section):
     compression: Compression = Compression()
     checksums: tuple[Literal["sha256", "md5"], ...] = ("sha256",)
     retention: Retention = Retention()
+    verification: Verification = Verification()
     limits: Limits = Limits()
 
     @field_validator("checksums")

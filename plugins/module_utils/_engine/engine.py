@@ -27,8 +27,8 @@ from .core.recovery import recover_restores
 from .core.restoration import RestoreRequest, restore_database
 from .core.retention import accept_database, databases_of, prune_database
 from .core.selection import select_jobs
-from .core.storage import Storage, StoredArtifact, find_artifact
-from .core.verification import verify_and_record
+from .core.storage import Storage
+from .core.verification import choose_to_verify, verify_several
 from .db.base import Dbms
 from .db.factory import create_dbms
 from .errors import BackupDbError, ConfigError, DatabaseLostError, StoppedError
@@ -337,33 +337,28 @@ class Engine:
         database_id: Optional[str] = None,
         database: Optional[str] = None,
         artifact: Optional[Path] = None,
+        policy: Optional[str] = None,
         newest_only: bool = False,
         progress: Optional[ProgressCallback] = None,
     ) -> VerificationReport:
-        """Read artifacts back as a whole and mark those found whole as ``verified``.
+        """Read artifacts back as a whole, mark those found whole as ``verified``, and those that are not as damaged.
 
         Args:
             database_id: Only artifacts of this instance.
             database: Only artifacts of this database.
             artifact: Only the artifact at this path.
+            policy: Only artifacts of the databases that follow this policy.
             newest_only: Only the newest artifact of each database.
             progress: Told how far it is.
 
         Raises:
             BackupDbError: The storage or the catalog cannot be used; damaged artifacts are results, not errors.
         """
-        chosen = [find_artifact(artifact)] if artifact else self._context.storage.artifacts(database_id, database)
-        if newest_only:
-            newest: dict[tuple[str, str], StoredArtifact] = {}
-            for stored in chosen:
-                newest.setdefault((stored.manifest.database_id, stored.manifest.database), stored)
-            chosen = list(newest.values())
+        followed = self.config.policy(policy) if policy is not None else None
         with self._stopped_by_signals():
-            results = []
-            for stored in chosen:
-                if self._processes.cancelled.is_set():
-                    break
-                results.append(verify_and_record(self._context, stored, progress))
+            self._context.close_vanished()
+            chosen = choose_to_verify(self._context, artifact, database_id, database, followed, newest_only)
+            results = verify_several(self._context, chosen, policy, progress)
         return VerificationReport(any(r.outcome == SUCCESS for r in results), tuple(results))
 
     def info(self, *, database_id: Optional[str] = None, database: Optional[str] = None) -> InfoReport:

@@ -74,6 +74,10 @@ class ArtifactError(BackupDbError):
     exit_code = 6
 
 
+class DamageError(ArtifactError):
+    """An artifact was read and is not what its manifest says: bytes were lost, changed or exchanged."""
+
+
 class RestoreError(BackupDbError):
     """A restore was refused or failed; the message says what state the database is in."""
 

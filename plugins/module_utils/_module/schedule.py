@@ -105,11 +105,11 @@ def _wanted(params: dict[str, t.Any]) -> dict[str, str]:
 
 def _existing(directory: Path) -> dict[str, str]:
     """The texts of the units that are there, by file name; drop-ins of an administrator are left alone."""
-    from .._engine.core.scheduler import UNIT_PREFIX
+    from .._engine.core.scheduler import UNIT_PREFIXES
     from .._engine.errors import BackupDbError
 
     try:
-        names = [name for name in os.listdir(directory) if name.startswith(UNIT_PREFIX)]
+        names = [name for name in os.listdir(directory) if name.startswith(UNIT_PREFIXES)]
         units = [directory / name for name in names if name.endswith((".service", ".timer"))]
         return {unit.name: unit.read_text(encoding="utf-8", errors="replace") for unit in units}
     except OSError as exc:

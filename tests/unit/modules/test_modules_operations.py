@@ -242,7 +242,8 @@ def test_retention_removes_what_check_mode_foretold(
 ) -> None:
     """With the real engine and real files."""
     retention = {"daily": 2, "weekly": 0, "monthly": 0}
-    host.configure(policies=[{"name": "short", "retention": retention}])
+    policy = {"name": "short", "retention": retention, "verification": {"before_retention": False}}
+    host.configure(policies=[policy])
     old, *kept = artifact(2), artifact(1), artifact(0)
     before = host.snapshot()
     foretold = run_module("backup_retention", check=True, diff=True)
@@ -267,7 +268,9 @@ def test_a_shrink_is_accepted_by_whoever_has_looked(
     run_module: Callable[..., Any], artifact: Callable[..., Path], host: Any
 ) -> None:
     """With the real engine; saying so twice changes nothing more."""
-    host.configure(policies=[{"name": "short", "retention": {"daily": 1, "weekly": 0, "monthly": 0}}])
+    retention = {"daily": 1, "weekly": 0, "monthly": 0}
+    policy = {"name": "short", "retention": retention, "verification": {"before_retention": False}}
+    host.configure(policies=[policy])
     old, small = artifact(1), artifact(0)
     manifest = Path(f"{small}.manifest.json")
     manifest.write_text(json.dumps({**json.loads(manifest.read_text("utf-8")), "plain_bytes": 0}), encoding="utf-8")

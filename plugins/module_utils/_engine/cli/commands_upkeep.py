@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Optional
 
 from ..errors import ArtifactError
 from . import text
@@ -23,22 +23,30 @@ def verify(
     instance: InstanceFilter = None,
     database: DatabaseFilter = None,
     artifact: ArtifactOption = None,
+    policy: Annotated[Optional[str], typer.Option(metavar="NAME", help="All that follows this policy.")] = None,
     newest: Annotated[bool, typer.Option("--newest", help="Only the newest artifact of each database.")] = False,
+    trigger: Annotated[
+        Literal["command", "timer"], typer.Option(help="What the records name as the cause; timers say so themselves.")
+    ] = "command",
     as_json: JsonOption = False,
 ) -> int:
     """Read artifacts back and check them as a whole.
 
-    What passes (checksum, decompression, complete structure) has the proof "verified" from then on.
+    What passes (checksum, decompression, complete structure) has the proof "verified" from then on. What does not is
+    marked as damaged for good, and counts for nothing any more.
     """
-    if artifact is not None and (instance is not None or newest):
-        raise usage_error("--artifact names one artifact: it goes with neither INSTANCE nor --newest.")
+    if artifact is not None and (instance is not None or policy is not None or newest):
+        raise usage_error("--artifact names one artifact: it goes with neither INSTANCE nor --policy nor --newest.")
+    if policy is not None and instance is not None:
+        raise usage_error("--policy and INSTANCE cannot be given together.")
     session = session_of(context)
-    engine = session.engine()
+    engine = session.engine(trigger)
     with show_progress(session.err if as_json else session.out) as progress:
         report = engine.verify(
             database_id=instance,
             database=database,
             artifact=artifact.absolute() if artifact is not None else None,
+            policy=policy,
             newest_only=newest,
             progress=progress,
         ).to_dict()

@@ -47,6 +47,7 @@ class Progress:
 
 
 ProgressCallback = Callable[[Progress], None]
+Prove = Callable[[Context, Path, ProgressCallback], Manifest]
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,15 @@ class BackupResult:
 class BackupRunner:
     """Makes backups; everything it works with is handed to it."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, prove: Prove) -> None:
+        """Take what to work with.
+
+        Args:
+            context: What all operations share.
+            prove: Reads a new artifact back, where the policy asks for that.
+        """
         self._context = context
+        self._prove = prove
 
     async def run(
         self, jobs: Sequence[BackupJob], *, parallel: int, progress: Optional[ProgressCallback] = None
@@ -136,6 +144,8 @@ class BackupRunner:
             if job.dbms is None:
                 raise job.error or BackupDbError("The instance cannot be reached.")
             path, manifest = self._make_artifact(job, job.dbms, run, tell)
+            if job.policy.verification.after_backup:
+                manifest = self._prove(self._context, path, tell)
         except Exception as exc:  # whatever it is, it is this database's failure: the others go on, and it is on record
             error = str(exc) if isinstance(exc, BackupDbError) else f"Internal error ({type(exc).__name__}): {exc}"
             record = self._context.finish(run, error)

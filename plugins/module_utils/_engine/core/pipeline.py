@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Optional, Protocol, cast
 
-from ..errors import ArtifactError, DumpError, RestoreError
+from ..errors import DamageError, DumpError, RestoreError
 from ..utils.processes import PIPE_BYTES, Child, Command, ProcessTable, describe_exit
 from .manifest import Segment
 from .storage import PartialFile
@@ -259,22 +259,27 @@ def load_chunks(
     return child.stderr
 
 
-def read_segments(path_descriptor: int, expected_sha256: str, what: str) -> Iterator[bytes]:
-    """Yield the plain content of a ``.sql.gz`` of any number of members, checking everything on the way.
+def read_segments(
+    path_descriptor: int, expected_sha256: str, what: str, segments: Optional[Sequence[Segment]] = None
+) -> Iterator[bytes]:
+    """Yield the plain content of a ``.sql.gz``, checking everything on the way.
 
     Args:
         path_descriptor: An open descriptor at the artifact's beginning.
         expected_sha256: The manifest's checksum.
         what: How to name the artifact in messages.
+        segments: The manifest's segments, one for each gzip member; None to take them as they come.
 
     Raises:
-        ArtifactError: It is cut off, damaged, has something after its last member, or another checksum.
+        DamageError: It is cut off, damaged, has other members than the manifest says, or another checksum.
             Content may have been yielded before that.
     """
     from isal import isal_zlib
 
     damage = cast("type[Exception]", isal_zlib.error)  # its stub calls it an instance
     digest = hashlib.sha256()
+    found: list[tuple[int, int, int]] = []
+    start = position = plain_length = 0
     decompressor, in_member = isal_zlib.decompressobj(_GZIP_WINDOW), False
     while chunk := os.read(path_descriptor, PIPE_BYTES):
         digest.update(chunk)
@@ -283,15 +288,24 @@ def read_segments(path_descriptor: int, expected_sha256: str, what: str) -> Iter
             try:
                 plain = decompressor.decompress(chunk, _PLAIN_BYTES)
             except damage:
-                raise ArtifactError(f"{what} is damaged: it cannot be decompressed.", "Use another artifact.") from None
+                raise DamageError(f"{what} is damaged: it cannot be decompressed.", "Use another artifact.") from None
             if plain:
+                plain_length += len(plain)
                 yield plain
-            chunk = decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
+            rest = decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
+            position += len(chunk) - len(rest)
+            chunk = rest
             if decompressor.eof:
+                found.append((start, position - start, plain_length))
+                start, plain_length = position, 0
                 decompressor, in_member = isal_zlib.decompressobj(_GZIP_WINDOW), False
     if in_member:
-        raise ArtifactError(f"{what} is damaged: its end is missing.", "Use another artifact.")
+        raise DamageError(f"{what} is damaged: its end is missing.", "Use another artifact.")
     if digest.hexdigest() != expected_sha256:
-        raise ArtifactError(
+        raise DamageError(
             f"{what} is damaged or was exchanged: its SHA-256 is not that of its manifest.", "Use another artifact."
         )
+    if segments is not None and found != [
+        (segment.offset, segment.length, segment.plain_length) for segment in segments
+    ]:
+        raise DamageError(f"{what} has other parts than its manifest says.", "Use another artifact.")

@@ -21,6 +21,7 @@ from .context import Context
 from .locks import artifact_in_use, database_lock
 from .recovery import recover_restores
 from .restore import RestoreOutcome, RestorePlan, Restorer, choose_artifact
+from .verification import prove_new
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _recorded(
 
     def safety_backup() -> BackupResult:
         job = BackupJob(request.database_id, request.name, policy, plan.dbms)
-        return BackupRunner(context).backup(job, progress, locked=True)[0]
+        return BackupRunner(context, prove_new).backup(job, progress, locked=True)[0]
 
     manifest = plan.stored.manifest
     run = context.start("restore", request.database_id, request.name, policy.name, artifact=str(plan.stored.path))

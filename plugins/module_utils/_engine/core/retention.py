@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +26,8 @@ from .manifest import SUFFIX
 from .marks import damage_path, hold_path, read_mark
 from .recovery import CHANGES, LEFT
 from .retention_plan import Decision, plan_retention, removal_order, shrink_of
-from .storage import remove_dead_partials, storage_error
+from .storage import find_artifact, remove_dead_partials, storage_error
+from .verification import verify_and_record
 
 INTERRUPTED = "its removal had been interrupted"
 
@@ -85,13 +87,15 @@ def _prune_locked(context: Context, database_id: str, database: str, dry_run: bo
     if not dry_run:
         remove_dead_partials(context.storage.directory_of(database_id, database))
     survey = survey_database(context, database_id, database)
-    retention = context.config.policy_of(database_id, database).retention
-    now = context.clock()
-    decisions = plan_retention(survey.candidates, retention, now, _made_last(context, database_id, database))
+    policy = context.config.policy_of(database_id, database)
+    retention, now, last = policy.retention, context.clock(), _made_last(context, database_id, database)
+    decisions = plan_retention(survey.candidates, retention, now, last)
+    reason = _reason_to_hold(context, database_id, database, survey, retention.shrink_threshold, now)
+    if policy.verification.before_retention and not dry_run and not reason:
+        decisions, reason = _proven(context, decisions, lambda known: plan_retention(known, retention, now, last))
     spent = removal_order(decisions)
     kept = [_described(decision) for decision in decisions if decision.keep]
     kept += [_left_alone(entry, reason) for entry, reason in survey.unrecognised]
-    reason = _reason_to_hold(context, database_id, database, survey, retention.shrink_threshold, now)
     if spent and reason:
         held = {"database_id": database_id, "database": database, "reason": reason}
         left = [*kept, *map(_described, spent)]
@@ -114,6 +118,32 @@ def _prune_locked(context: Context, database_id: str, database: str, dry_run: bo
         if failed:  # the disk wants to be looked at before anything else is removed from it
             break
     return RetentionReport(bool(removed), tuple(kept), tuple(removed), (), tuple(missing), tuple(failed))
+
+
+def _proven(
+    context: Context, decisions: list[Decision], plan: Callable[[list[Candidate]], list[Decision]]
+) -> tuple[list[Decision], Optional[str]]:
+    """Read back what is to stay and has not been read yet, before anything else goes.
+
+    What is found damaged takes no place any more, so that another artifact stays instead and is read too.
+
+    Returns:
+        The plan as it is now, and why nothing may be removed, if that is so.
+    """
+    while any(not decision.keep for decision in decisions):
+        kept = (decision.candidate for decision in decisions if decision.keep)
+        unread = next((each for each in kept if each.proof == "sealed" and not each.damaged), None)
+        if unread is None:
+            break
+        if context.processes.cancelled.is_set():
+            return decisions, "It was stopped before all that is to stay had been read back."
+        result, _record = verify_and_record(context, find_artifact(unread.path))
+        damaged = read_mark(damage_path(unread.path)) is not None
+        if result.error and not damaged:
+            return decisions, f"What is to stay could not be read back: {result.error}"
+        read = dataclasses.replace(unread, proof=result.proof or "sealed", damaged=damaged)
+        decisions = plan([read if d.candidate is unread else d.candidate for d in decisions])
+    return decisions, None
 
 
 def _reason_to_hold(

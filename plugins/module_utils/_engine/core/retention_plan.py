@@ -11,7 +11,8 @@ not count, so that a host that was off for a month loses nothing by that alone.
 Whatever the figures say, these stay: the newest artifact that is not known to be damaged, the one that was made last,
 what is under a hold, what another one needs that stays, and what is dated later than now, because the clock must have
 been wrong. What is dated later neither counts in the calendar nor as the newest, so that it displaces nothing. A
-damaged artifact displaces nothing either, and stays for as long as a whole one in its place would.
+damaged artifact displaces nothing either, and stays for as long as a whole one in its place would, and where there is
+no whole one at all.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ def plan_retention(
             reasons[str(each.path)].append(f"held: {each.hold}")
         if each.created_at > now:
             reasons[str(each.path)].append("dated in the future: the clock was wrong")
+        elif not good:
+            reasons[str(each.path)].append("damaged, but there is no whole one")
     _keep_what_is_needed(newest_first, reasons)
 
     spent = f"beyond {retention.daily} days, {retention.weekly} weeks and {retention.monthly} months"

@@ -1,20 +1,23 @@
 # Copyright (c) Vya.Digital and the vya.backupdb contributors
 # GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Schedules as systemd knows them: a service and a timer for each policy."""
+"""Schedules as systemd knows them: a service and a timer for each policy's backups, and for its verification."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from ..config import DEFAULT_CONFIG_PATH, Config, Policy, Schedule
+from ..config import DEFAULT_CONFIG_PATH, Config, Schedule
 from ..errors import ConfigError
 from ..security.keys import NO_KEY
 
 UNIT_PREFIX = "vya-backupdb-backup-"
+VERIFY_PREFIX = "vya-backupdb-verify-"
+UNIT_PREFIXES = (UNIT_PREFIX, VERIFY_PREFIX)
 EXECUTABLE = Path("/opt/vya-backupdb/venv/bin/vya-backupdb")
 USER = "vya-backupdb"
 _SAFE_WORD = re.compile(r"[\w/.:@%+=,$-]+")
@@ -29,7 +32,7 @@ def render_units(
     user: str = USER,
     group: str | None = None,
 ) -> dict[str, str]:
-    """Write the service and the timer of every policy that has a schedule.
+    """Write a service and a timer for every policy that has a schedule, and for every verification that has one.
 
     Args:
         config: The host's configuration.
@@ -46,14 +49,28 @@ def render_units(
     """
     units = {}
     for policy in config.policies:
-        if policy.schedule is not None:
-            name = UNIT_PREFIX + policy.name
-            units[f"{name}.service"] = _service(config, policy, executable, config_path, user, group or user)
-            units[f"{name}.timer"] = _timer(policy, policy.schedule, config_path)
+        for prefix, command, what, schedule in (
+            (UNIT_PREFIX, "backup", "Backup of the databases", policy.schedule),
+            (VERIFY_PREFIX, "verify", "Verification of the backups", policy.verification.schedule),
+        ):
+            if schedule is not None:
+                work = _Work(command, what, policy.name)
+                name = prefix + policy.name
+                units[f"{name}.service"] = _service(config, work, executable, config_path, user, group or user)
+                units[f"{name}.timer"] = _timer(work, schedule, config_path)
     return units
 
 
-def _service(config: Config, policy: Policy, executable: Path, config_path: Path, user: str, group: str) -> str:
+@dataclass(frozen=True)
+class _Work:
+    """What a unit does: the command, in words, and for which policy."""
+
+    command: str
+    words: str
+    policy: str
+
+
+def _service(config: Config, work: _Work, executable: Path, config_path: Path, user: str, group: str) -> str:
     writable = [config.storage.root, config.state_directory]
     if config.metrics.textfile_directory is not None:
         writable.append(config.metrics.textfile_directory)
@@ -62,7 +79,9 @@ def _service(config: Config, policy: Policy, executable: Path, config_path: Path
         used += [path for path in (instance.socket, instance.tls.ca_file) if path is not None]
     return _SERVICE.format(
         origin=_plain(config_path),
-        policy=policy.name,
+        words=work.words,
+        command=work.command,
+        policy=work.policy,
         storage=_quoted(config.storage.root),
         user=user,
         group=group,
@@ -79,7 +98,7 @@ def _service(config: Config, policy: Policy, executable: Path, config_path: Path
     )
 
 
-def _timer(policy: Policy, schedule: Schedule, config_path: Path) -> str:
+def _timer(work: _Work, schedule: Schedule, config_path: Path) -> str:
     expressions = schedule.calendar_expressions()
     if expressions:
         lines = [f"OnCalendar={expression}" for expression in expressions]
@@ -95,7 +114,7 @@ def _timer(policy: Policy, schedule: Schedule, config_path: Path) -> str:
     if schedule.window:
         # The delay differs between hosts, so that not all of them start at once, but is always the same for a host.
         lines += [f"RandomizedDelaySec={_seconds(schedule.window)}", "FixedRandomDelay=yes"]
-    return _TIMER.format(origin=_plain(config_path), policy=policy.name, lines="\n".join(lines))
+    return _TIMER.format(origin=_plain(config_path), words=work.words, policy=work.policy, lines="\n".join(lines))
 
 
 def _seconds(duration: timedelta) -> str:
@@ -133,14 +152,14 @@ def _quoted(path: Path, prefix: str = "") -> str:
 _SERVICE = """\
 # Made from {origin}; changes here are lost.
 [Unit]
-Description=Backup of the databases of the policy {policy}
+Description={words} of the policy {policy}
 Wants=network-online.target
 After=network-online.target mariadb.service mysql.service mysqld.service postgresql.service
 RequiresMountsFor={storage}
 
 [Service]
 Type=oneshot
-ExecStart={executable} --config {config} backup --policy {policy} --trigger timer
+ExecStart={executable} --config {config} {command} --policy {policy} --trigger timer
 User={user}
 Group={group}
 LoadCredential=host.key:{key_file}
@@ -193,7 +212,7 @@ SystemCallErrorNumber=EPERM
 _TIMER = """\
 # Made from {origin}; changes here are lost.
 [Unit]
-Description=Times of the policy {policy}'s backups
+Description=Times of: {words} of the policy {policy}
 
 [Timer]
 {lines}

@@ -5,18 +5,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Optional
 
+from ..config import Policy
 from ..db.factory import END_MARKERS
-from ..errors import ArtifactError, BackupDbError
+from ..errors import ArtifactError, BackupDbError, DamageError
+from ..security.identity import acting_user
+from ..utils.clock import to_text
 from .backup import Progress, ProgressCallback
-from .catalog import FAILED, SUCCESS
+from .catalog import FAILED, SUCCESS, RunRecord
 from .context import Context
+from .locks import artifact_in_use
+from .manifest import Manifest
+from .marks import Mark, damage_path, write_mark
 from .pipeline import read_segments
-from .storage import StoredArtifact, storage_error
+from .storage import StoredArtifact, find_artifact, storage_error
 
 _TAIL_BYTES = 4096
 
@@ -37,7 +45,8 @@ def plain_chunks(stored: StoredArtifact) -> Iterator[bytes]:
     """Yield the SQL text of an artifact, checking size, checksum, compression and structure on the way.
 
     Raises:
-        ArtifactError: It is damaged, cut off or exchanged. Content may have been yielded before that.
+        DamageError: It is damaged, cut off or exchanged. Content may have been yielded before that.
+        ArtifactError: It cannot be read.
     """
     manifest = stored.manifest
     what = f"The artifact {stored.path}"
@@ -48,24 +57,23 @@ def plain_chunks(stored: StoredArtifact) -> Iterator[bytes]:
     try:
         size = os.fstat(descriptor).st_size
         if size != manifest.stored_bytes:
-            raise ArtifactError(
+            raise DamageError(
                 f"{what} is damaged: it has {size} bytes, its manifest says {manifest.stored_bytes}.",
                 "Use another artifact.",
             )
         dump_end = sum(s.plain_length for s in manifest.segments if s.kind != "postamble")
         position, tail = 0, b""
-        for chunk in read_segments(descriptor, manifest.sha256, what):
+        for chunk in read_segments(descriptor, manifest.sha256, what, manifest.segments):
             if position < dump_end:
                 tail = (tail + chunk[: dump_end - position][-_TAIL_BYTES:])[-_TAIL_BYTES:]
             position += len(chunk)
             yield chunk
         marker = END_MARKERS.get(manifest.dbms.get("flavour", ""))
         if position != manifest.plain_bytes or marker is None or not marker.search(tail):
-            raise ArtifactError(f"{what} is not whole: the end of the dump is missing.", "Use another artifact.")
+            raise DamageError(f"{what} is not whole: the end of the dump is missing.", "Use another artifact.")
     except OSError as exc:
-        raise ArtifactError(
-            f"{what} cannot be read: {exc.strerror}.", "See to the disk; use another artifact."
-        ) from None
+        error = DamageError if exc.errno == errno.EIO else ArtifactError
+        raise error(f"{what} cannot be read: {exc.strerror}.", "See to the disk; use another artifact.") from None
     finally:
         os.close(descriptor)
 
@@ -78,7 +86,8 @@ def verify_artifact(stored: StoredArtifact, progress: Optional[Callable[[int], N
         progress: Called with the bytes of SQL read so far.
 
     Raises:
-        ArtifactError: It is damaged, cut off or exchanged.
+        DamageError: It is damaged, cut off or exchanged.
+        ArtifactError: It cannot be read.
     """
     done = 0
     for chunk in plain_chunks(stored):
@@ -89,8 +98,10 @@ def verify_artifact(stored: StoredArtifact, progress: Optional[Callable[[int], N
 
 def verify_and_record(
     context: Context, stored: StoredArtifact, progress: Optional[ProgressCallback] = None
-) -> VerificationResult:
-    """Verify an artifact, mark it as ``verified`` when it is whole, and put that on record either way.
+) -> tuple[VerificationResult, RunRecord]:
+    """Verify an artifact, mark it as ``verified`` when it is whole and as damaged when it is not, and record either.
+
+    What was found damaged once stays so: a disk that gives other bytes each time is not to be trusted.
 
     Raises:
         StorageError: The catalog cannot be written, or the storage is another machine's.
@@ -100,18 +111,127 @@ def verify_and_record(
         context.ownership.refuse_others()
     names = (manifest.database_id, manifest.database)
     tell = progress or (lambda _progress: None)
-    run = context.start("verification", *names)
+    run = context.start("verification", *names, manifest.policy, artifact=str(stored.path))
     error: Optional[str] = None
     try:
-        verify_artifact(stored, lambda done: tell(Progress(*names, "verifying", done, manifest.plain_bytes)))
-        manifest = manifest.with_proof("verified", context.clock())
-        manifest.write(stored.path.parent)
+        with artifact_in_use(stored.path):
+            verify_artifact(stored, lambda done: tell(Progress(*names, "verifying", done, manifest.plain_bytes)))
+            _refuse_marked(stored)
+            manifest = manifest.with_proof("verified", context.clock())
+            manifest.write(stored.path.parent)
+    except DamageError as exc:
+        error = " ".join(filter(None, (str(exc), _mark(context, stored, exc.message))))
     except BackupDbError as exc:
         error = str(exc)
     except OSError as exc:
         error = str(storage_error(exc, stored.manifest_path))
-    context.finish(run, error, artifact=str(stored.path), stored_bytes=manifest.stored_bytes)
+    record = context.finish(run, error, stored_bytes=manifest.stored_bytes)
     tell(Progress(*names, "failed" if error else "done"))
-    return VerificationResult(
-        str(stored.path), *names, FAILED if error else SUCCESS, None if error else manifest.proof, error
-    )
+    outcome, proof = (FAILED, None) if error else (SUCCESS, manifest.proof)
+    return VerificationResult(str(stored.path), *names, outcome, proof, error), record
+
+
+def choose_to_verify(
+    context: Context,
+    artifact: Optional[Path],
+    database_id: Optional[str],
+    database: Optional[str],
+    policy: Optional[Policy],
+    newest_only: bool,
+) -> list[StoredArtifact]:
+    """Return the artifacts to verify, newest first.
+
+    Args:
+        context: What to work with.
+        artifact: Only the artifact at this path.
+        database_id: Only artifacts of this instance.
+        database: Only artifacts of this database.
+        policy: Only artifacts of the databases that follow this policy.
+        newest_only: Only the newest artifact of each database.
+
+    Raises:
+        ArtifactError: There is no artifact at the path.
+        StorageError: The storage cannot be read.
+    """
+    if artifact is not None:
+        return [find_artifact(artifact)]
+    chosen: list[StoredArtifact] = []
+    seen: set[tuple[str, str]] = set()
+    for stored in context.storage.artifacts(database_id, database):
+        name = (stored.manifest.database_id, stored.manifest.database)
+        if (policy is None or context.config.policy_of(*name) == policy) and not (newest_only and name in seen):
+            chosen.append(stored)
+        seen.add(name)
+    return chosen
+
+
+def verify_several(
+    context: Context,
+    chosen: Sequence[StoredArtifact],
+    policy: Optional[str] = None,
+    progress: Optional[ProgressCallback] = None,
+) -> list[VerificationResult]:
+    """Verify artifacts one after another, until told to stop, and tell the observers at the end.
+
+    Args:
+        context: What to work with.
+        chosen: The artifacts.
+        policy: The policy that asked for it, for the record.
+        progress: Told how far it is.
+
+    Raises:
+        StorageError: The catalog cannot be written, or the storage is another machine's.
+    """
+    results, records = [], []
+    for stored in chosen:
+        if context.processes.cancelled.is_set():
+            break
+        if not os.path.lexists(stored.path):  # removed by retention since it was chosen
+            continue
+        result, record = verify_and_record(context, stored, progress)
+        results.append(result)
+        records.append(record)
+    context.finish_batch("verification", policy, records)
+    return results
+
+
+def prove_new(context: Context, artifact: Path, tell: ProgressCallback) -> Manifest:
+    """Read an artifact back that has just been made, and return its manifest with the proof.
+
+    Raises:
+        ArtifactError: It is not whole; the message says that it is kept, marked as damaged.
+        StorageError: The catalog cannot be written.
+    """
+    stored = find_artifact(artifact)
+    manifest = stored.manifest
+
+    def without_ends(progress: Progress) -> None:  # the end is that of the backup
+        if progress.phase == "verifying":
+            tell(progress)
+
+    result, _record = verify_and_record(context, stored, without_ends)
+    if result.outcome != SUCCESS:
+        raise ArtifactError(f"The new artifact was read back and is not good: {result.error}", "See to the disk.")
+    return manifest.with_proof("verified", context.clock())
+
+
+def _refuse_marked(stored: StoredArtifact) -> None:
+    mark = stored.damage
+    if mark is not None:
+        when = f" at {to_text(mark.at)}" if mark.at else ""
+        raise ArtifactError(
+            f"The artifact {stored.path} was found damaged{when} ({mark.reason}) and reads whole now: its disk is not"
+            " to be trusted.",
+            f"If you know why, remove {damage_path(stored.path)}",
+        )
+
+
+def _mark(context: Context, stored: StoredArtifact, reason: str) -> str:
+    """Mark an artifact as damaged; return in a sentence why that failed, if it did."""
+    if stored.damage is not None:
+        return ""
+    try:
+        write_mark(damage_path(stored.path), Mark(reason, acting_user(), context.clock()))
+    except OSError as exc:
+        return str(storage_error(exc, damage_path(stored.path)))
+    return ""

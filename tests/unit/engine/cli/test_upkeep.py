@@ -55,7 +55,16 @@ def test_a_damaged_artifact_ends_with_6(call: Callable[..., Any], fake: ModuleTy
     engine = fake.FakeEngine({"verify": {"changed": True, "results": [VERIFIED, DAMAGED]}})
     ended = call(engine, "verify", "prod-mysql-01", "--newest")
     assert engine.calls == [
-        ("verify", {"database_id": "prod-mysql-01", "database": None, "artifact": None, "newest_only": True})
+        (
+            "verify",
+            {
+                "database_id": "prod-mysql-01",
+                "database": None,
+                "artifact": None,
+                "policy": None,
+                "newest_only": True,
+            },
+        )
     ]
     assert ended.lines == [
         "Instance       Database  Outcome  Proof     Artifact",
@@ -76,7 +85,15 @@ def test_whole_artifacts_end_with_0(call: Callable[..., Any], fake: ModuleType, 
     assert ended.code == 0
 
 
-@pytest.mark.parametrize("arguments", [("prod-mysql-01",), ("--newest",)])
+def test_a_timer_verifies_what_follows_its_policy(call: Callable[..., Any], fake: ModuleType) -> None:
+    engine = fake.FakeEngine({"verify": {"changed": True, "results": [VERIFIED]}})
+    assert call(engine, "verify", "--policy", "nightly", "--trigger", "timer").code == 0
+    assert engine.opened[0][1] == "timer"
+    assert engine.calls[0][1]["policy"] == "nightly"
+    assert call(engine, "verify", "prod-mysql-01", "--policy", "nightly").code == 2
+
+
+@pytest.mark.parametrize("arguments", [("prod-mysql-01",), ("--newest",), ("--policy", "nightly")])
 def test_one_artifact_is_one_artifact(call: Callable[..., Any], fake: ModuleType, arguments: tuple[str, ...]) -> None:
     assert call(fake.FakeEngine({}), "verify", "--artifact", "x", *arguments).code == 2
 

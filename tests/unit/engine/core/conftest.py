@@ -45,7 +45,11 @@ class HostWithoutServers:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.clock = Clock()
-        self.policy: dict[str, Any] = {"name": "nightly", "retention": {"daily": 2, "weekly": 0, "monthly": 0}}
+        self.policy: dict[str, Any] = {
+            "name": "nightly",
+            "retention": {"daily": 2, "weekly": 0, "monthly": 0},
+            "verification": {"before_retention": False},
+        }
         self.settings: dict[str, Any] = {}
         self.events: list[Any] = []
         (root / "state").mkdir()

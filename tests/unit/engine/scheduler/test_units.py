@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from vya_backupdb.config import Config, parse_config
-from vya_backupdb.core.scheduler import UNIT_PREFIX, render_units
+from vya_backupdb.core.scheduler import UNIT_PREFIX, UNIT_PREFIXES, render_units
 from vya_backupdb.errors import ConfigError
 
 USER = pwd.getpwuid(1).pw_name  # some account that is on every machine
@@ -58,6 +58,20 @@ def test_each_policy_with_a_schedule_has_two_units() -> None:
         "vya-backupdb-backup-nightly.service",
         "vya-backupdb-backup-nightly.timer",
     ]
+
+
+def test_a_verification_with_a_schedule_has_two_units_of_its_own() -> None:
+    policy = {"name": "nightly", "verification": {"schedule": {"times": ["12:00"], "days": ["sun"]}}}
+    units = render_units(config_with(policy))
+    assert sorted(units) == ["vya-backupdb-verify-nightly.service", "vya-backupdb-verify-nightly.timer"]
+    service = settings_of(units["vya-backupdb-verify-nightly.service"])
+    assert service["ExecStart"][0].endswith(" verify --policy nightly --trigger timer")
+    assert service["Description"] == ["Verification of the backups of the policy nightly"]
+    assert settings_of(units["vya-backupdb-verify-nightly.timer"])["OnCalendar"] == ["Sun *-*-* 12:00:00 UTC"]
+    backup = service_of(config_with(nightly()))
+    assert {key: value for key, value in service.items() if key not in ("ExecStart", "Description")} == {
+        key: value for key, value in backup.items() if key not in ("ExecStart", "Description")
+    }
 
 
 def test_the_same_configuration_gives_the_same_text() -> None:
@@ -191,7 +205,7 @@ class TestAgainstSystemd:
         config = config_with(
             nightly(times=["02:30", "14:00"], days=["mon", "sun"], timezone="America/Sao_Paulo", window="30m"),
             {"name": "often", "schedule": {"interval": "96m"}},
-            {"name": "counted", "schedule": {"interval": "7m"}},
+            {"name": "counted", "schedule": {"interval": "7m"}, "verification": {"schedule": {"cron": "@weekly"}}},
             {"name": "cron", "schedule": {"cron": "*/7 1-5,8 1,15 jan-mar,9 mon,7", "catch_up": False}},
             metrics={"textfile_directory": "/var/lib/prometheus/node-exporter"},
             **ODD,
@@ -204,7 +218,8 @@ class TestAgainstSystemd:
     def test_verify_has_nothing_to_say(self, written: list[Path], systemd_analyze: str) -> None:
         done = subprocess.run([systemd_analyze, "verify", *map(str, written)], capture_output=True, text=True)
         # Other units of the machine, which verify loads along, may have faults of their own.
-        own = [line for line in (done.stdout + done.stderr).splitlines() if UNIT_PREFIX in line]
+        lines = (done.stdout + done.stderr).splitlines()
+        own = [line for line in lines if any(prefix in line for prefix in UNIT_PREFIXES)]
         assert own == []
 
     def test_verify_would_have_something_to_say(self, written: list[Path], systemd_analyze: str) -> None:
