@@ -103,24 +103,8 @@ def test_overviews_tell_what_is_there_and_what_is_not(server: Server, host: Host
     assert status["databases"][0]["proof"] == "sealed"
     assert status["storage"]["used_bytes"] == result.stored_bytes
     assert check.ok
-    assert {c["check"]: c["status"] for c in check.checks} == {"server": "ok", "clients": "ok", "privileges": "ok"}
-
-
-def test_missing_privileges_are_named(server: Server, host: Host) -> None:
-    if server.kind == "mysql":
-        server.sql("DROP USER IF EXISTS vya_poor@localhost; CREATE USER vya_poor@localhost IDENTIFIED BY 'Poor-1234';")
-        server.sql("GRANT SELECT ON *.* TO vya_poor@localhost;")
-    else:
-        server.sql("DROP ROLE IF EXISTS vya_poor; CREATE ROLE vya_poor LOGIN PASSWORD 'Poor-1234';")
-    open_store(host.engine().config).set(server.database_id, "vya_poor", "Poor-1234")
-
-    report = host.engine().check(database_id=server.database_id)
-
-    found = {c["check"]: c for c in report.checks}["privileges"]
-    assert found["status"] == "failed"
-    assert "GRANT" in found["hint"]
-    assert ("TRIGGER" if server.kind == "mysql" else "BYPASSRLS") in found["detail"]
-    server.sql("DROP USER vya_poor@localhost;" if server.kind == "mysql" else "DROP ROLE vya_poor;")
+    assert {c["status"] for c in check.checks} == {"ok"}
+    assert {"server", "client-present", "client-login", "privileges"} <= {c["check"] for c in check.checks}
 
 
 def test_a_timer_run_tries_again_what_failed(server: Server, host: Host, shop: str) -> None:
