@@ -169,7 +169,7 @@ def configured_host(root: Path, servers: dict[str, Server], **changes: Any) -> H
     document = {
         "schema_version": 1,
         "hostname": "host1",
-        "storage": {"root": str(root / "backups")},
+        "storage": {"root": str(root / "backups"), "reserve": "0B"},
         "state_directory": str(root / "state"),
         "credentials_file": str(root / "credentials.json"),
         "key_file": str(root / "host.key"),

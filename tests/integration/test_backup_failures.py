@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -15,7 +16,9 @@ from pathlib import Path
 import pytest
 from servers import ACCOUNT, PASSWORD, Host, Server
 
+from vya_backupdb.core import backup as backup_module
 from vya_backupdb.core.locks import database_lock
+from vya_backupdb.core.space import Estimate
 from vya_backupdb.db import clients
 from vya_backupdb.errors import ConfigError, StoppedError
 from vya_backupdb.security.credentials import open_store
@@ -224,9 +227,34 @@ def small_disk(host: Host) -> Iterator[Host]:
     subprocess.run(["umount", host.storage], check=True)
 
 
-def test_a_full_disk_ends_cleanly(
-    server: Server, small_disk: Host, make_database: Callable[..., str], shop: str
+def test_a_dump_that_would_fill_the_disk_is_not_begun(
+    server: Server, small_disk: Host, make_database: Callable[..., str]
 ) -> None:
+    name = make_database("vya_big")
+    fill(server, name, 400)
+    assert small_disk.engine().backup(database_id=server.database_id, databases=[name]).ok
+    free = os.statvfs(small_disk.storage)
+    (small_disk.storage / "filler").write_bytes(b"x" * (free.f_bavail * free.f_frsize - 16384))
+    before = small_disk.files()
+
+    result = small_disk.engine().backup(database_id=server.database_id, databases=[name]).results[0]
+
+    assert result.outcome == "failed"
+    assert re.search(
+        r"has .* free, of which 0 B are to stay free; .* expected to take .* \(the last one took .*\)",
+        str(result.error),
+    )
+    assert small_disk.files() == before
+
+
+def test_a_full_disk_ends_cleanly(
+    server: Server,
+    small_disk: Host,
+    make_database: Callable[..., str],
+    shop: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(backup_module, "estimate", lambda *_arguments: Estimate(0, "a wrong guess"))
     name = make_database("vya_big")
     fill(server, name, 400)
     if server.kind == "mysql":  # what compresses well must be made to fill a small disk as well

@@ -4,8 +4,9 @@
 """Room on the disk: a dump that would fill it is refused before it begins, with the figures.
 
 How large an artifact becomes is estimated from the server's own figure for the database and from what became of it the
-last time. A first backup is taken for a quarter of the server's figure, which is on the safe side for most data. What
-the estimate gets wrong is caught when the disk is full: such a dump fails and leaves nothing.
+last time. A first backup is taken for a quarter of the server's figure beyond that of an empty database, which is on
+the safe side for most data. What the estimate gets wrong is caught when the disk is full: such a dump fails and leaves
+nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .catalog import SUCCESS, Catalog
 from .storage import Storage
 
 _FIRST_RATIO = 0.25
+_EMPTY_BYTES = 8 * 1024**2  # what PostgreSQL says of a database with nothing in it
 _MARGIN = 1.1
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -49,7 +51,8 @@ def estimate(catalog: Catalog, database_id: str, database: str, server_bytes: in
     """
     earlier = catalog.runs("backup", database_id, database, limit=1, outcome=SUCCESS)
     if not earlier or not earlier[0].stored_bytes:
-        return Estimate(round(server_bytes * _FIRST_RATIO), f"a quarter of the {in_words(server_bytes)} in the server")
+        expected = round(max(0, server_bytes - _EMPTY_BYTES) * _FIRST_RATIO)
+        return Estimate(expected, f"a quarter of the {in_words(server_bytes)} in the server")
     last = earlier[0]
     stored = last.stored_bytes or 0
     if last.server_bytes and server_bytes:

@@ -33,7 +33,8 @@ def room(reserve: str = "1GiB") -> Room:
 
 def test_a_first_backup_is_taken_for_a_quarter(host: Any) -> None:
     expected = estimate(host.catalog, "prod", "shop", 8 * GIB)
-    assert expected == Estimate(2 * GIB, "a quarter of the 8.0 GiB in the server")
+    assert expected == Estimate(2 * GIB - 2 * 1024**2, "a quarter of the 8.0 GiB in the server")
+    assert estimate(host.catalog, "prod", "shop", 7_500_000).stored_bytes == 0, "PostgreSQL says that of an empty one"
 
 
 def test_the_last_one_says_how_much_becomes_of_it(host: Any) -> None:
