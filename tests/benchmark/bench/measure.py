@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-SAMPLE_MILLISECONDS = 20  # how often the memory of the process is looked at
+SAMPLE_MILLISECONDS = 50  # how often the memory of the processes is looked at
 PATIENCE = 3600.0
 KILOBYTE = 1024
 
@@ -78,7 +78,7 @@ def measure(script: str, server_cpu: Callable[[], float], *, timeout: float = PA
             stderr=errors,
             start_new_session=True,
         )
-        own_peak = _watch(process.pid, began + timeout)
+        peaks = _watch(process.pid, began + timeout)
         _pid, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -89,34 +89,51 @@ def measure(script: str, server_cpu: Callable[[], float], *, timeout: float = PA
         wall=wall,
         cpu=usage.ru_utime + usage.ru_stime,
         server=server,
-        own_peak=own_peak,
-        largest_peak=usage.ru_maxrss * KILOBYTE,
+        own_peak=peaks.get(process.pid, 0),
+        largest_peak=max(peaks.values(), default=0),
         code=process.returncode,
         errors=_last_words(said),
     )
 
 
-def _watch(pid: int, deadline: float) -> int:
-    """Wait for the end of a process, killing its group at the deadline; returns its peak of memory."""
-    peak = 0
-    status = Path(f"/proc/{pid}/status")
+def _watch(pid: int, deadline: float) -> dict[int, int]:
+    """Wait for the end of a process, killing its group at the deadline; returns the peaks of memory in its tree.
+
+    They are read from the processes while they run: what the kernel sums up after the end of a process counts the
+    memory of whoever started it, too.
+    """
+    peaks: dict[int, int] = {}
     descriptor = os.pidfd_open(pid)
     try:
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         while not poll.poll(SAMPLE_MILLISECONDS):
-            peak = max(peak, _high_water_mark(status))
+            for member in _tree(pid):
+                peaks[member] = max(peaks.get(member, 0), _high_water_mark(member))
             if time.perf_counter() > deadline:
                 os.killpg(pid, signal.SIGKILL)
     finally:
         os.close(descriptor)
-    return peak
+    return peaks
 
 
-def _high_water_mark(status: Path) -> int:
+def _tree(pid: int) -> list[int]:
+    """A process and all below it, those that its threads have started included."""
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = task.read_text("ascii").split()
+        except OSError:  # the thread has ended meanwhile
+            continue
+        for child in children:
+            found += _tree(int(child))
+    return found
+
+
+def _high_water_mark(pid: int) -> int:
     """The kernel's own record of the peak, so that what lies between two looks is not missed."""
     try:
-        for line in status.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * KILOBYTE
     except OSError:
