@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,7 +65,8 @@ def _engines(facts: InstanceFacts, needs: Mapping[str, Any]) -> list[Check]:
 
 def _collations(facts: InstanceFacts, origin: Origin, needs: Mapping[str, Any]) -> list[Check]:
     wanted = {origin.settings.get("character_set"), origin.settings.get("collation"), *needs.get("collations", ())}
-    missing = {name for name in wanted if name and name not in facts.collations}
+    # What was called utf8 is called utf8mb3 since MariaDB 10.6 and MySQL 8.0.30.
+    missing = {n for n in wanted if n and not {n, re.sub(r"^utf8(?=_|$)", "utf8mb3", n)} & facts.collations}
     if not missing:
         return []
     return [

@@ -269,6 +269,12 @@ def test_a_missing_loader_is_among_the_reasons() -> None:
     assert refused(facts(clients=Clients(missing, missing)), origin()) == ["client-present"]
 
 
+def test_collations_that_have_another_name_by_now() -> None:
+    made = facts(collations=frozenset({"utf8mb3", "utf8mb3_bin", "utf8mb4", "utf8mb4_bin"}))
+    assert refused(made, origin(character_set="utf8", collation="utf8_bin")) == []
+    assert refused(made, origin(character_set="utf8", collation="utf8_none_ci")) == ["collations"]
+
+
 def test_definers_of_others_need_a_privilege() -> None:
     base = "GRANT SELECT, INSERT, CREATE, DROP, ALTER, INDEX, REFERENCES, LOCK TABLES, CREATE VIEW, SHOW VIEW,"
     base += " CREATE ROUTINE, ALTER ROUTINE, TRIGGER, EVENT ON `shop`.* TO `b`@`localhost`"
