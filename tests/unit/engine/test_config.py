@@ -63,6 +63,8 @@ def test_defaults_are_those_of_the_design() -> None:
         ({"policies": [policy(retention={"daily": 0, "weekly": 0, "monthly": 0})]}, "would delete every backup"),
         ({"policies": [policy(retention={"timezone": "Mars/Olympus"})]}, "not a time zone known"),
         ({"policies": [policy(compression={"level": 10})]}, "compression.level"),
+        ({"policies": [policy(checksums=["md5"])]}, "must hold sha256, and each name once"),
+        ({"policies": [policy(checksums=["sha256", "crc32"])]}, "checksums"),
         ({"policies": [policy(limits={"timeout": "soon"})]}, "'soon' is not a duration"),
         ({"policies": [policy(schedule={})]}, "exactly one of times, interval and cron"),
         ({"policies": [policy(schedule={"times": ["02:00"], "cron": "0 2 * * *"})]}, "exactly one of"),

@@ -340,7 +340,7 @@ class MySqlDumpReader(DumpReader):
 
     def _special(self, data: bytes, position: int) -> tuple[int, bool]:
         """Judge what may begin a literal or a comment, or end the statement; the same position: more is needed."""
-        left, sign = len(data) - position, data[position : position + 1]
+        ahead, sign = data[position : position + 4], data[position : position + 1]
         if data.startswith(self._delimiter, position):
             return position + len(self._delimiter), True
         if sign in _QUOTES:
@@ -348,7 +348,8 @@ class MySqlDumpReader(DumpReader):
             return position + 1, False
         if sign == b"$":
             return self._dollar(data, position), False
-        if left < 4 or sign >= b"\x80":  # half a delimiter, half a comment's beginning, half a letter
+        half_comment = len(ahead) < 4 and ahead[:2] in (b"-", b"--", b"/", b"/*")
+        if half_comment or sign >= b"\x80" or self._delimiter.startswith(ahead):  # or half a letter, half a delimiter
             return position, False
         if _comment_start(data, position):
             self._open = b"\n"

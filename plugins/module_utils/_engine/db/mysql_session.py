@@ -101,7 +101,7 @@ class MySqlDumpSession(DumpSession):
             if found is not None:
                 held[definition.kind].append(found)
             else:
-                unexpected.append(f"{definition.kind} {names[0] if names else definition.name!r}")
+                unexpected.append(f"{definition.kind} {names[0] if names else repr(definition.name)}")
         return held, unexpected
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import subprocess
@@ -124,6 +125,32 @@ def test_a_partial_file_never_has_the_final_name_before_it_is_sealed(tmp_path: P
         PartialFile(final)
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_name_that_another_writer_has_taken_is_left_to_it(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(_source: Path, _target: Path) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    final = tmp_path / "x.sql.gz"
+    partial = PartialFile(final)
+    partial.write(b"ours")
+    final.write_bytes(b"theirs")
+    with pytest.raises(StorageError, match="never overwritten"):
+        partial.seal()
+    partial.discard()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x.sql.gz": b"theirs"}
+    final.unlink()
+    partial = PartialFile(final)
+    partial.write(b"ours")
+    partial.seal()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x.sql.gz": b"ours"}
+    partial.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_discarded_file_leaves_nothing(tmp_path: Path) -> None:
     partial = PartialFile(tmp_path / "a" / "b" / "x.sql.gz")
     partial.write(b"1")
@@ -166,6 +193,20 @@ def test_a_manifest_survives_its_file(tmp_path: Path) -> None:
     assert written.with_proof("sealed", MOMENT).proof == "verified"
     assert path.stat().st_mode & 0o7777 == 0o640
     assert written.duration == 0
+
+
+def test_a_manifest_of_an_engine_that_did_not_count_rows_is_read(tmp_path: Path) -> None:
+    position = {"type": "lsn", "approximate": False, "from": {"lsn": "0/1"}, "to": {"lsn": "0/1"}}
+    written = manifest(rows={"t": 3}, row_counts={"approximate": False}, position=position, md5="cd" * 16)
+    path = written.write(tmp_path)
+    assert read_manifest(path) == written
+    document = json.loads(path.read_text())
+    for key in ("rows", "row_counts", "position", "md5"):
+        del document[key]
+    path.write_text(json.dumps(document))
+    older = read_manifest(path)
+    assert (older.rows, older.row_counts, older.position, older.md5) == (None, {}, None, None)
+    assert older.inventory == written.inventory
 
 
 @pytest.mark.parametrize(
