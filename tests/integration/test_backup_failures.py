@@ -231,10 +231,10 @@ def test_a_dump_that_would_fill_the_disk_is_not_begun(
     server: Server, small_disk: Host, make_database: Callable[..., str]
 ) -> None:
     name = make_database("vya_big")
-    fill(server, name, 400)
+    fill(server, name, 20)
     assert small_disk.engine().backup(database_id=server.database_id, databases=[name]).ok
     free = os.statvfs(small_disk.storage)
-    (small_disk.storage / "filler").write_bytes(b"x" * (free.f_bavail * free.f_frsize - 16384))
+    (small_disk.storage / "filler").write_bytes(b"x" * (free.f_bavail * free.f_frsize - 4096))
     before = small_disk.files()
 
     result = small_disk.engine().backup(database_id=server.database_id, databases=[name]).results[0]

@@ -49,6 +49,14 @@ class Entry:
         """Where its manifest is."""
         return self.path.with_name(self.path.name + SUFFIX)
 
+    @property
+    def stored_bytes(self) -> int:
+        """Its size; 0 if it has just gone."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
 
 @dataclass(frozen=True)
 class Orphan:

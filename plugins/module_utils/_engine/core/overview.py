@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any, Optional
 
 from .. import __version__
 from ..config import Instance, Policy
-from ..errors import BackupDbError, StorageError
+from ..errors import ArtifactError, BackupDbError, StorageError
 from ..reports import CheckReport, InfoReport, StatusReport, describe_artifact
 from ..utils.clock import to_text
 from ..utils.processes import Command
@@ -96,13 +97,15 @@ def summarize_host(context: Context) -> StatusReport:
         entry = databases.get((run.database_id, run.database))
         if entry is not None and run.outcome == SUCCESS and entry["last_success"] is None:
             entry["last_success"] = to_text(run.started_at)
-    artifacts = context.storage.artifacts()
-    for stored in artifacts:  # newest first
-        found = databases.get((stored.manifest.database_id, stored.manifest.database))
+    entries, _orphans = context.storage.names()
+    for listed in sorted(entries, key=lambda entry: (entry.moment, entry.path.name), reverse=True):
+        found = databases.get((listed.database_id, listed.database))
         if found is not None and found["artifact"] is None:
-            found["artifact"] = str(stored.path)
-            found["proof"] = stored.manifest.proof
-            found["stored_bytes"] = stored.manifest.stored_bytes
+            with contextlib.suppress(ArtifactError):  # the one before it then
+                stored = context.storage.load(listed)
+                found["artifact"] = str(stored.path)
+                found["proof"] = "damaged" if listed.damaged else stored.manifest.proof
+                found["stored_bytes"] = stored.manifest.stored_bytes
     return StatusReport(
         hostname=context.config.hostname,
         version=__version__,
@@ -111,7 +114,7 @@ def summarize_host(context: Context) -> StatusReport:
         problems=tuple(find_problems(context)),
         storage={
             "root": str(context.storage.root),
-            "used_bytes": sum(stored.manifest.stored_bytes for stored in artifacts),
+            "used_bytes": sum(entry.stored_bytes for entry in entries),
             "free_bytes": context.storage.free_bytes(),
         },
     )

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..core.catalog import ALL_DATABASES, FAILED, LOST, OPEN, SUCCESS, VANISHED, Catalog, RunRecord
-from ..core.storage import Storage, StoredArtifact
+from ..core.listing import Entry
+from ..core.storage import Storage
 from ..errors import StorageError
 from ..utils.files import write_atomically
 
@@ -32,7 +33,7 @@ DURATION_BUCKETS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 4320
 _DATABASE = ("database_id", "database")
 
 
-def collect(config: Config, catalog: Catalog, artifacts: Sequence[StoredArtifact]) -> CollectorRegistry:
+def collect(config: Config, catalog: Catalog, artifacts: Sequence[Entry]) -> CollectorRegistry:
     """Return all metrics of this host.
 
     Args:
@@ -77,7 +78,7 @@ class MetricsObserver:
             return
         from prometheus_client import generate_latest
 
-        artifacts = Storage(self._config.storage.root, self._config.hostname).artifacts()
+        artifacts, _orphans = Storage(self._config.storage.root, self._config.hostname).names()
         text = generate_latest(collect(self._config, self._catalog, artifacts))
         try:
             write_atomically(directory / FILE_NAME, text, 0o644)
@@ -91,7 +92,7 @@ class MetricsObserver:
 class _CatalogCollector:
     """Turns records and artifacts into metrics, anew for each collection."""
 
-    def __init__(self, config: Config, records: Iterable[RunRecord], artifacts: Sequence[StoredArtifact]) -> None:
+    def __init__(self, config: Config, records: Iterable[RunRecord], artifacts: Sequence[Entry]) -> None:
         self._config = config
         self._ended = sorted((r for r in records if r.outcome != OPEN), key=lambda r: r.started_at)
         self._artifacts = artifacts
@@ -101,6 +102,10 @@ class _CatalogCollector:
         restores = [record for record in self._ended if record.kind == "restore"]
         yield self._totals("backups", "Backups that have ended, by outcome.", backups)
         yield self._totals("restores", "Restores that have ended, by outcome.", restores)
+        verifications = [record for record in self._ended if record.kind == "verification"]
+        yield self._totals("verifications", "Verifications of artifacts that have ended, by outcome.", verifications)
+        removals = [record for record in self._ended if record.kind == "retention"]
+        yield self._totals("removals", "Removals of artifacts by retention that have ended, by outcome.", removals)
         yield self._errors()
         yield from self._last_backups(backups)
         yield from self._storage()
@@ -185,10 +190,15 @@ class _CatalogCollector:
     def _storage(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily
 
-        used: Counter[tuple[str, str]] = Counter()
-        for stored in self._artifacts:
-            used[stored.manifest.database_id, stored.manifest.database] += stored.manifest.stored_bytes
+        used, damaged, held = Counter[tuple[str, str]](), Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+        for entry in self._artifacts:
+            name = (entry.database_id, entry.database)
+            used[name] += entry.stored_bytes
+            damaged[name] += entry.damaged
+            held[name] += entry.held
         yield _gauge("disk_usage_bytes", "Stored size of all artifacts that exist.", used)
+        yield _gauge("damaged_artifacts", "Artifacts that a verification has found damaged.", damaged)
+        yield _gauge("held_artifacts", "Artifacts that somebody keeps from being removed.", held)
         root = self._config.storage.root
         family = GaugeMetricFamily(
             f"{PREFIX}disk_free_bytes", "Space left where artifacts are stored.", labels=("root",)

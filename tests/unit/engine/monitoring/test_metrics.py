@@ -20,8 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from vya_backupdb.config import Config, Instance, Policy, parse_config
 from vya_backupdb.core.catalog import Catalog
 from vya_backupdb.core.events import Batch
-from vya_backupdb.core.manifest import Manifest
-from vya_backupdb.core.storage import Storage, StoredArtifact
+from vya_backupdb.core.listing import Entry
+from vya_backupdb.core.storage import Storage
 from vya_backupdb.errors import StorageError
 from vya_backupdb.monitoring.metrics import DURATION_BUCKETS, MetricsObserver, collect
 
@@ -45,7 +45,7 @@ class Host:
         if outcome != "running":
             self.catalog.finish(record.run_id, outcome, **facts)
 
-    def samples(self, artifacts: list[StoredArtifact] | None = None) -> Samples:
+    def samples(self, artifacts: list[Entry] | None = None) -> Samples:
         """All samples, by name and labels, as Prometheus would read them."""
         return read(generate_latest(collect(self.config, self.catalog, artifacts or [])).decode())
 
@@ -187,37 +187,23 @@ def test_sizes_are_a_summary(host: Host) -> None:
     assert samples[of("restore_size_bytes_sum")] == 100
 
 
-def stored(root: Path, database: str, size: int) -> StoredArtifact:
+def stored(root: Path, database: str, size: int, held: bool = False, damaged: bool = False) -> Entry:
     """An artifact as the storage lists it."""
-    manifest = Manifest(
-        artifact="x.sql.gz",
-        hostname="db1",
-        database_id="prod",
-        database=database,
-        created_at=START,
-        finished_at=START,
-        stored_bytes=size,
-        plain_bytes=0,
-        sha256="",
-        dbms={},
-        tool={},
-        compression={},
-        settings={},
-        inventory={},
-        segments=(),
-        policy="nightly",
-        run_id="1",
-        engine_version="0",
-        restore_by_hand="",
-    )
-    return StoredArtifact(root / "x.sql.gz", manifest)
+    path = root / f"{database}-{size}.sql.gz"
+    path.write_bytes(b"x" * size)
+    return Entry(path, "prod", database, START, held, damaged)
 
 
 def test_disk_usage_is_what_exists(host: Host, tmp_path: Path) -> None:
     host.run(stored_bytes=5000)
-    samples = host.samples([stored(tmp_path, "shop", 100), stored(tmp_path, "shop", 30), stored(tmp_path, "crm", 7)])
+    shop = [stored(tmp_path, "shop", 100, held=True), stored(tmp_path, "shop", 30, held=True, damaged=True)]
+    gone = stored(tmp_path, "crm", 8)
+    gone.path.unlink()
+    samples = host.samples([*shop, stored(tmp_path, "crm", 7), gone])
     assert samples[of("disk_usage_bytes")] == 130
     assert samples[of("disk_usage_bytes", database="crm")] == 7
+    assert (samples[of("held_artifacts")], samples[of("damaged_artifacts")]) == (2, 1)
+    assert samples[of("damaged_artifacts", database="crm")] == 0
     root = frozenset({("root", str(tmp_path / "storage"))})
     assert samples["vya_backupdb_disk_free_bytes", root] > 0
 
@@ -238,6 +224,8 @@ def test_every_metric_is_explained_and_a_host_without_runs_has_metrics(host: Hos
     assert {name.removeprefix("vya_backupdb_") for name in names} == {
         "backups_total",
         "restores_total",
+        "verifications_total",
+        "removals_total",
         "errors_total",
         "last_backup_status",
         "last_success_timestamp_seconds",
@@ -245,6 +233,8 @@ def test_every_metric_is_explained_and_a_host_without_runs_has_metrics(host: Hos
         "last_backup_size_bytes",
         "configured_databases",
         "disk_usage_bytes",
+        "damaged_artifacts",
+        "held_artifacts",
         "disk_free_bytes",
         "backup_duration_seconds",
         "restore_duration_seconds",

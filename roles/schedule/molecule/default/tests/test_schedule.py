@@ -12,6 +12,7 @@ from testinfra.host import Host
 testinfra_hosts = ["ansible://database_hosts"]
 
 POLICIES = ["nightly", "hourly"]
+VERIFICATION = "vya-backupdb-verify-nightly"
 
 
 def unit(policy: str, kind: str) -> str:
@@ -21,6 +22,7 @@ def unit(policy: str, kind: str) -> str:
 def test_there_are_units_for_the_policies_with_a_schedule_only(host: Host) -> None:
     found = host.run("ls /etc/systemd/system").stdout.split()
     expected = {unit(policy, kind) for policy in POLICIES for kind in ("service", "timer")}
+    expected |= {f"{VERIFICATION}.{kind}" for kind in ("service", "timer")}
     assert {name for name in found if name.startswith("vya-") and "." in name} == expected
 
 
@@ -36,7 +38,7 @@ def test_timers_wait_and_start_with_the_host(host: Host, policy: str) -> None:
 
 
 def test_systemd_finds_no_fault_with_the_units(host: Host) -> None:
-    verdict = host.run("systemd-analyze verify /etc/systemd/system/vya-backupdb-backup-*.service")
+    verdict = host.run("systemd-analyze verify /etc/systemd/system/vya-backupdb-*.service")
     assert (verdict.rc, verdict.stdout + verdict.stderr) == (0, "")
 
 
@@ -53,6 +55,16 @@ def test_service_backs_up_as_its_own_user(host: Host) -> None:
     assert {line.split()[1] for line in listed} == {"vya-backupdb"}
     status = json.loads(host.run("vya-backupdb status --json").stdout)
     assert {entry["last_outcome"] for entry in status["databases"]} == {"success"}
+
+
+def test_the_verification_has_a_timer_of_its_own(host: Host) -> None:
+    timer = host.service(f"{VERIFICATION}.timer")
+    assert timer.is_running
+    assert timer.is_enabled
+    started = host.run(f"systemctl start {VERIFICATION}.service")
+    assert started.rc == 0, host.run(f"journalctl --no-pager -u {VERIFICATION}.service").stdout
+    artifacts = json.loads(host.run("vya-backupdb list --json").stdout)["artifacts"]
+    assert {artifact["proof"] for artifact in artifacts} == {"verified"}
 
 
 def test_nothing_secret_is_in_the_journal(host: Host) -> None:
