@@ -12,10 +12,17 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import pytest
 from servers import ACCOUNT, PASSWORD, Host, Server
 
+from vya_backupdb import engine as engine_module
+from vya_backupdb.core import batch as batch_module
+from vya_backupdb.core.retention import prune_database
 from vya_backupdb.core.storage import Storage, find_artifact
+from vya_backupdb.core.verification import prove_new
+from vya_backupdb.errors import LockedError
 from vya_backupdb.security.credentials import open_store
 
 
@@ -83,6 +90,89 @@ def test_verification_marks_the_whole_and_names_the_damaged(server: Server, host
     assert find_artifact(bad).manifest.proof == "sealed"
     assert len(host.engine().verify(newest_only=True, database_id=server.database_id).results) == 1
     assert host.engine().verify(artifact=good).ok
+
+
+def test_a_new_artifact_that_reads_back_wrong_is_a_failed_backup(
+    server: Server, host: Host, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = {
+        "name": "p",
+        "instances": [server.database_id],
+        "include": [shop],
+        "retention": {"daily": 1, "weekly": 0, "monthly": 0},
+        "verification": {"after_backup": True},
+    }
+    host.write(policies=[policy])
+    first = host.engine().backup(policy="p").results[0]
+    assert (first.outcome, first.proof) == ("success", "verified")
+    old = age(Path(str(first.artifact)), host, 3)
+
+    def damaged_on_the_way(context: Any, artifact: Path, tell: Any) -> Any:
+        content = bytearray(artifact.read_bytes())
+        content[len(content) // 2] ^= 1
+        artifact.write_bytes(content)
+        return prove_new(context, artifact, tell)
+
+    monkeypatch.setattr(batch_module, "prove_new", damaged_on_the_way)
+    second = host.engine().backup(policy="p").results[0]
+    assert (second.outcome, second.artifact) == ("failed", None)
+    assert "was read back and is not good" in str(second.error)
+    assert host.engine().catalog.runs("backup")[0].outcome == "failed"
+    damaged = [a for a in host.engine().info(database_id=server.database_id).artifacts if a["damage"]]
+    assert len(damaged) == 1, "kept aside"
+    assert host.engine().prune().removed == ()
+    assert old.exists()
+    monkeypatch.undo()
+    third = host.engine().backup(policy="p")
+    assert third.results[0].outcome == "success"
+    assert str(old) in third.removed
+
+
+def test_what_is_to_stay_is_read_back_before_anything_goes(server: Server, host: Host, shop: str) -> None:
+    policy = {
+        "name": "p",
+        "instances": [server.database_id],
+        "include": [shop],
+        "retention": {"daily": 2, "weekly": 0, "monthly": 0},
+    }
+    host.write(policies=[policy])
+    newest = Path(str(host.engine().backup(policy="p").results[0].artifact))
+    days = [age(newest, host, days) for days in (1, 2, 3)]
+    content = bytearray(days[0].read_bytes())
+    content[len(content) // 2] ^= 1
+    days[0].write_bytes(content)
+
+    report = host.engine().prune(database_id=server.database_id, database=shop)
+
+    assert [Path(entry["artifact"]) for entry in report.removed] == [days[2]]
+    assert [find_artifact(path).manifest.proof for path in (newest, days[1])] == ["verified"] * 2
+    assert "is damaged" in next(a for a in host.engine().info().artifacts if a["artifact"] == str(days[0]))["damage"]
+    assert [d["proof"] for d in host.engine().status().databases] == ["verified"]
+
+
+def test_a_database_that_retention_cannot_work_on_stops_no_other(
+    server: Server, host: Host, shop: str, make_database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_database("vya_other")
+    host.write(policies=[{"name": "p", "instances": [server.database_id], "include": [shop, other]}])
+    told = []
+
+    def prune(context: Any, database_id: str, database: str, dry_run: bool) -> Any:
+        if database == other:
+            raise LockedError(f"{database} is in use by a restore.")
+        return prune_database(context, database_id, database, dry_run)
+
+    monkeypatch.setattr(engine_module, "prune_database", prune)
+    engine = host.engine()
+    monkeypatch.setattr(type(engine._context), "finish_batch", lambda _self, *arguments: told.append(arguments))
+    report = engine.backup(policy="p")
+
+    assert report.ok
+    warnings = {result.database: result.warnings for result in report.results}
+    assert "Retention failed: vya_other is in use by a restore." in warnings[other]
+    assert warnings[shop] == ()
+    assert [(kind, policy, len(records)) for kind, policy, records in told] == [("backup", "p", 2)]
+    assert engine.prune(database_id=server.database_id).failed[0]["database"] == other
 
 
 def test_overviews_tell_what_is_there_and_what_is_not(server: Server, host: Host, shop: str) -> None:
