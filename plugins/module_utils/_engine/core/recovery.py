@@ -38,9 +38,25 @@ def leftovers(catalog: Catalog) -> list[str]:
         f"{run.database_id}: the database {run.traces[LEFT]!r} is left of a restore of {run.database!r} whose process"
         f" died. {run.reason} Drop it when it is not needed; then say so: vya-backupdb accept {run.database_id}"
         f" {run.database}"
-        for run in _last_changes(catalog)
-        if run.kind == "recovery" and run.traces.get(LEFT)
+        for run in recoveries_that_left(catalog)
     ]
+
+
+def recoveries_that_left(
+    catalog: Catalog, database_id: Optional[str] = None, database: Optional[str] = None
+) -> list[RunRecord]:
+    """Return the recoveries that left a side database of which nobody has said since that it is gone, oldest first.
+
+    A later restore changes nothing about that.
+    """
+    accepted: set[tuple[str, str]] = set()
+    found = []
+    for run in catalog.runs(("recovery", "acceptance"), database_id, database):  # newest first
+        if run.kind == "acceptance":
+            accepted.add((run.database_id, run.database))
+        elif run.traces.get(LEFT) and (run.database_id, run.database) not in accepted:
+            found.append(run)
+    return found[::-1]
 
 
 def _last_changes(catalog: Catalog) -> list[RunRecord]:

@@ -24,7 +24,7 @@ from .listing import Entry, Orphan
 from .locks import artifact_for_removal, database_lock
 from .manifest import SUFFIX
 from .marks import damage_path, hold_path, read_mark
-from .recovery import CHANGES, LEFT
+from .recovery import CHANGES, recoveries_that_left
 from .retention_plan import Decision, plan_retention, removal_order, shrink_of
 from .storage import find_artifact, remove_dead_partials, storage_error
 from .verification import verify_and_record
@@ -200,7 +200,8 @@ def accept_database(context: Context, database_id: str, database: str, reason: s
         raise ArtifactError(f"There is no artifact of {database_id}/{database} that could be accepted.")
     threshold = context.config.policy_of(database_id, database).retention.shrink_threshold
     changes = context.catalog.runs(CHANGES, database_id, database, limit=1)
-    lost = bool(changes) and (changes[0].outcome in (LOST, VANISHED) or bool(changes[0].traces.get(LEFT)))
+    lost = bool(changes) and changes[0].outcome in (LOST, VANISHED)
+    lost = lost or bool(recoveries_that_left(context.catalog, database_id, database))
     if not lost and not shrink_of(past, threshold, now, _accepted_at(context, database_id, database, survey)):
         return False
     if not dry_run:

@@ -105,6 +105,8 @@ def test_what_is_left_is_said_until_somebody_says_that_it_is_gone(host: Any) -> 
     (problem,) = find_problems(host.context)
     assert f"'{FORMER}' is left of a restore" in problem
     assert prune_database(host.context, ID, SHOP, False).removed, "the database is complete, so retention goes on"
+    host.catalog.finish(host.catalog.start("restore", ID, SHOP).run_id, SUCCESS)
+    assert find_problems(host.context) == [problem], "a later restore takes nothing away from that"
     assert accept_database(host.context, ID, SHOP, "dropped it", dry_run=False)
     assert find_problems(host.context) == []
 
