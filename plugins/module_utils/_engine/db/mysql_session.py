@@ -13,6 +13,7 @@ import codecs
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 
+from ..errors import ServerError
 from .base import DumpPlan, Inspection, Server
 from .dump_session import COUNTED, DumpFacts, DumpSession
 from .mysql_dump import Definition, MySqlDumpReader
@@ -62,8 +63,11 @@ class MySqlDumpSession(DumpSession):
     def _now(self) -> Point:
         if self._before.reason:
             return self._before
-        with self._connected() as query:
-            return current_point(query, self._server)
+        try:
+            with self._connected() as query:
+                return current_point(query, self._server)
+        except ServerError as exc:  # no reason to give the dump up
+            return Point(reason=exc.message)
 
     def conclude(self) -> DumpFacts:
         """Compare the dump, which has ended, with the server."""
