@@ -243,6 +243,7 @@ class BackupRunner:
         except BaseException:
             partial.discard()
             raise
+        partial.settle()
         return path, manifest
 
     @staticmethod

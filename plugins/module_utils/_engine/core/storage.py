@@ -206,6 +206,9 @@ class PartialFile:
     def seal(self) -> None:
         """Make the content durable and give the file its final name, which no other file may have.
 
+        The first name stays beside it until :meth:`settle`: if we die before the manifest is there, it tells those who
+        clean up what the file without a manifest is.
+
         Raises:
             StorageError: Syncing or renaming failed, or another writer has made the artifact meanwhile.
         """
@@ -213,13 +216,16 @@ class PartialFile:
             os.fsync(self._descriptor)
             self._take_name()
             self._has_name = True
-            with contextlib.suppress(FileNotFoundError):
-                self.path.unlink()
-            os.close(self._descriptor)
-            self._descriptor = -1
             fsync_directory(self.final.parent)
         except OSError as exc:
             raise storage_error(exc, self.final.parent) from None
+
+    def settle(self) -> None:
+        """Give up the first name, now that the manifest is there; where that fails, the next run cleans up."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+        os.close(self._descriptor)
+        self._descriptor = -1
 
     def _take_name(self) -> None:
         """Give the file its final name beside the first; unlike renaming, linking never overwrites another's file."""
@@ -239,7 +245,7 @@ class PartialFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-        for path in (self.path, self.final) if self._has_name else (self.path,):
+        for path in (self.final, self.path) if self._has_name else (self.path,):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
         self._remove_directories()
@@ -255,6 +261,13 @@ def remove_dead_partials(directory: Path) -> list[Path]:
     removed = []
     for path in sorted(directory.glob(f"**/.*{PARTIAL_SUFFIX}")):
         with contextlib.suppress(OSError):
-            if remove_unlocked(path):
+            if remove_unlocked(path, _remove_without_manifest):
                 removed.append(path)
     return removed
+
+
+def _remove_without_manifest(partial: Path) -> None:
+    """Remove the artifact that a partial file is too, if its writer died before it had written the manifest."""
+    final = partial.with_name(partial.name[1:].removesuffix(PARTIAL_SUFFIX))
+    if final.exists() and final.samefile(partial) and not final.with_name(final.name + SUFFIX).exists():
+        final.unlink()

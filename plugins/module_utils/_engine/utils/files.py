@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import glob
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -85,8 +86,12 @@ def _create_locked(path: Path, mode: int) -> int:
         os.close(descriptor)  # somebody who cleans up took it for dead before it was locked
 
 
-def remove_unlocked(path: Path) -> bool:
+def remove_unlocked(path: Path, first: Callable[[Path], None] = lambda _path: None) -> bool:
     """Remove a file unless a living process has locked it; return whether it was removed.
+
+    Args:
+        path: The file.
+        first: What to do before it is removed, while nobody else can lock it.
 
     Raises:
         OSError: It cannot be examined or removed.
@@ -94,6 +99,7 @@ def remove_unlocked(path: Path) -> bool:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        first(path)
         path.unlink()
     except BlockingIOError:
         return False

@@ -74,6 +74,7 @@ def test_a_whole_dump_is_stored_counted_and_hashed(tmp_path: Path) -> None:
     )
     writer.add_text("postamble", "")
     partial.seal()
+    partial.settle()
     stored = (tmp_path / "x.sql.gz").read_bytes()
     plain = gzip.decompress(stored)
     assert complaints == "a warning"
@@ -151,6 +152,7 @@ def test_what_was_written_is_read_back(
     for part in parts:
         writer.add_stream("dump", iter((part[:100], part[100:])))
     partial.seal()
+    partial.settle()
     stored = (folder / "x.sql.gz").read_bytes()
     assert gzip.GzipFile(fileobj=io.BytesIO(stored)).read() == b"".join(parts)
     assert read(folder / "copy", stored, writer.checksum("sha256")) == b"".join(parts)

@@ -121,6 +121,9 @@ def test_a_partial_file_never_has_the_final_name_before_it_is_sealed(tmp_path: P
     partial.seal()
     assert final.read_bytes() == b"123"
     assert final.stat().st_mode & 0o7777 == 0o640
+    assert partial.path.exists(), "until there is a manifest, it says what the file is"
+    partial.settle()
+    assert [p.name for p in final.parent.iterdir()] == ["x.sql.gz"]
     with pytest.raises(StorageError, match="never overwritten"):
         PartialFile(final)
 
@@ -146,6 +149,7 @@ def test_a_name_that_another_writer_has_taken_is_left_to_it(
     partial = PartialFile(final)
     partial.write(b"ours")
     partial.seal()
+    partial.settle()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x.sql.gz": b"ours"}
     partial.discard()
     assert list(tmp_path.iterdir()) == []
@@ -165,6 +169,34 @@ def test_only_the_partial_files_of_the_dead_are_removed(tmp_path: Path) -> None:
     dead.write_bytes(b"")
     assert remove_dead_partials(tmp_path) == [dead]
     assert living.path.exists()
+    living.discard()
+
+
+def test_an_artifact_whose_writer_died_before_its_manifest_is_removed_too(tmp_path: Path) -> None:
+    def died(name: str) -> Path:
+        partial = PartialFile(tmp_path / f"{name}.sql.gz")
+        partial.write(b"whole")
+        partial.seal()
+        os.close(partial._descriptor)
+        return partial.final
+
+    without, complete, foreign = died("without"), died("complete"), died("foreign")
+    complete.with_name(complete.name + SUFFIX).write_text("{}")
+    foreign.unlink()
+    foreign.write_bytes(b"another file of that name")
+    living = PartialFile(tmp_path / "living.sql.gz")
+    living.seal()
+
+    remove_dead_partials(tmp_path)
+
+    assert not without.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        complete.name,
+        complete.name + SUFFIX,
+        foreign.name,
+        living.final.name,
+        living.path.name,
+    }
     living.discard()
 
 
