@@ -236,6 +236,25 @@ def test_what_is_made_during_a_dump_is_no_disagreement(
         server.drop("vya_busy_copy")
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "EUC_JP", "SQL_ASCII"])
+def test_names_in_every_encoding_are_recognised(encoding: str, servers: dict[str, Server], host: Host) -> None:
+    server, name, word = servers["postgresql"], "vya_encoded", "日本" if encoding == "EUC_JP" else "é"
+    table = f"{word}\n; Type: TABLE; Schema: x; Owner: y"
+    server.drop(name)
+    server.sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C';")
+    try:
+        server.sql(
+            f"SET client_encoding = 'UTF8'; CREATE TABLE {server.quoted(table)} (a text);"
+            f" INSERT INTO {server.quoted(table)} VALUES ('{word}'), (NULL); CREATE VIEW {server.quoted(word)} AS SELECT 1;",
+            name,
+        )
+        manifest = backed_up(host, server, name)
+    finally:
+        server.drop(name)
+    assert manifest.rows == {f"public.{table}": 2}
+    assert manifest.inventory["view"] == [f"public.{word}"]
+
+
 @pytest.fixture
 def written_to(server: Server, make_database: Callable[..., str]) -> Iterator[str]:
     """A database to which one row after the other is written, each in a transaction of its own."""

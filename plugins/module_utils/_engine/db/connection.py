@@ -79,6 +79,7 @@ def postgresql_engine(instance: Instance, credential: Credential, database: str)
         "dbname": database,
         "connect_timeout": CONNECT_SECONDS,
         "application_name": "vya-backupdb",
+        "client_encoding": "utf8",  # of an SQL_ASCII database the driver would return bytes
         "keepalives_idle": KEEPALIVE_SECONDS,  # so that a peer that is gone is noticed
         "keepalives_interval": KEEPALIVE_SECONDS,
         "keepalives_count": 3,
