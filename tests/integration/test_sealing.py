@@ -245,7 +245,8 @@ def test_names_in_every_encoding_are_recognised(encoding: str, servers: dict[str
     try:
         server.sql(
             f"SET client_encoding = 'UTF8'; CREATE TABLE {server.quoted(table)} (a text);"
-            f" INSERT INTO {server.quoted(table)} VALUES ('{word}'), (NULL); CREATE VIEW {server.quoted(word)} AS SELECT 1;",
+            f" INSERT INTO {server.quoted(table)} VALUES ('{word}'), (NULL);"
+            f" CREATE VIEW {server.quoted(word)} AS SELECT 1;",
             name,
         )
         manifest = backed_up(host, server, name)
