@@ -13,14 +13,12 @@ import contextlib
 import hashlib
 import hmac
 import json
-import os
-import secrets
 from pathlib import Path
 from typing import Optional
 
 from ..errors import StorageError
 from ..utils.clock import Clock, to_text
-from ..utils.files import fsync_directory, make_directories, write_atomically
+from ..utils.files import make_directories, write_atomically
 from .storage import storage_error
 
 FILE_NAME = ".vya-backupdb-owner.json"
@@ -67,17 +65,10 @@ class Ownership:
             StorageError: It is another machine's, or the mark cannot be written.
         """
         if self._owner() is None:
-            # Unlike a rename, a link refuses to replace what another machine made meanwhile.
-            temporary = self.path.with_name(f"{FILE_NAME}.{secrets.token_hex(8)}")
             try:
                 make_directories(self.path.parent)
-                write_atomically(temporary, self._content(), 0o640)
-                try:
-                    with contextlib.suppress(FileExistsError):
-                        os.link(temporary, self.path)
-                finally:
-                    temporary.unlink()
-                fsync_directory(self.path.parent)
+                with contextlib.suppress(FileExistsError):  # another machine may have been quicker
+                    write_atomically(self.path, self._content(), 0o640, replace=False)
             except OSError as exc:
                 raise storage_error(exc, self.path) from None
         self.refuse_others()

@@ -20,15 +20,13 @@ from pathlib import Path
 from typing import Optional
 
 from ..errors import ArtifactError, StorageError
-from ..utils.files import fsync_directory, make_directories, remove_unlocked
+from ..utils.files import fsync_directory, give_name, make_directories, remove_unlocked
 from .candidates import contradiction_of
 from .listing import EXTENSION, Entry, Orphan, list_storage, path_component
 from .manifest import SUFFIX, Manifest, read_manifest
 from .marks import Mark, damage_path, hold_path, read_mark
 
 PARTIAL_SUFFIX = ".partial"
-# What file systems without hard links answer (FAT, some network ones).
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
 
 @dataclass(frozen=True)
@@ -214,9 +212,11 @@ class PartialFile:
         """
         try:
             os.fsync(self._descriptor)
-            self._take_name()
+            give_name(self.path, self.final)
             self._has_name = True
             fsync_directory(self.final.parent)
+        except FileExistsError:
+            raise _exists_already(self.final) from None
         except OSError as exc:
             raise storage_error(exc, self.final.parent) from None
 
@@ -226,19 +226,6 @@ class PartialFile:
             self.path.unlink()
         os.close(self._descriptor)
         self._descriptor = -1
-
-    def _take_name(self) -> None:
-        """Give the file its final name beside the first; unlike renaming, linking never overwrites another's file."""
-        try:
-            os.link(self.path, self.final)
-        except FileExistsError:
-            raise _exists_already(self.final) from None
-        except OSError as exc:
-            if exc.errno not in _NO_LINKS:
-                raise
-            if self.final.exists():
-                raise _exists_already(self.final) from None
-            os.rename(self.path, self.final)
 
     def discard(self) -> None:
         """Remove whatever there is of it, and the directories made for it; harmless when repeated."""

@@ -6,11 +6,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import glob
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
+
+# What file systems without hard links answer (FAT, some network ones).
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
 
 def fsync_directory(path: Path) -> None:
@@ -48,33 +53,60 @@ def make_directories(path: Path, mode: int = 0o750) -> list[Path]:
     return created
 
 
-def write_atomically(path: Path, content: bytes, mode: int) -> None:
+def write_atomically(path: Path, content: bytes, mode: int, *, replace: bool = True) -> None:
     """Replace a file's content as a whole: afterwards, and after a crash, it is either the old one or the new one.
 
     The temporary file has its final mode from the start, so that a secret is never readable for a moment. It is locked
     (flock) while its writer lives, which tells it from what a dead one left.
 
+    Args:
+        path: The file.
+        content: What it is to hold.
+        mode: Its permissions.
+        replace: Whether a file that is there may be replaced.
+
     Raises:
+        FileExistsError: There is such a file, and it may not be replaced.
         OSError: Writing, syncing or renaming failed; the old content is still there.
     """
     _remove_left_over(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.{threading.get_native_id()}.partial")
     descriptor = _create_locked(temporary, mode)
     try:
-        try:
-            os.fchmod(descriptor, mode)
-            view = memoryview(content)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, path)
+        os.fchmod(descriptor, mode)
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+        if replace:
+            os.replace(temporary, path)
+        else:
+            give_name(temporary, path)
+            temporary.unlink(missing_ok=True)
         fsync_directory(path.parent)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise
+    finally:
+        os.close(descriptor)
+
+
+def give_name(path: Path, name: Path) -> None:
+    """Give a file another name that no file has; the first stays beside it, except where there are no hard links.
+
+    Raises:
+        FileExistsError: There is a file of that name.
+        OSError: It failed otherwise.
+    """
+    try:
+        os.link(path, name)  # unlike renaming, this never takes a name from another file
+    except OSError as exc:
+        if exc.errno not in _NO_LINKS:
+            raise
+        if name.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(name)) from None
+        os.rename(path, name)
 
 
 def _create_locked(path: Path, mode: int) -> int:

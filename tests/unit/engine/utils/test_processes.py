@@ -10,9 +10,11 @@ import subprocess
 import sys
 
 STARTS_A_CHILD = """
-import sys
+import time
 from vya_backupdb.utils.processes import Command, ProcessTable
 with ProcessTable().start(Command(("sleep", "1000"))) as child:
+    while open(f"/proc/{child.process.pid}/comm").read() != "sleep\\n":
+        time.sleep(0.01)
     print(child.process.pid, flush=True)
     child.wait()
 """
