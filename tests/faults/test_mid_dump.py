@@ -12,35 +12,20 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from apparatus.servers_down import bring_back, kill_connections, kill_server, process_ids, wait_until
 from apparatus.stand_ins import dumper
 from apparatus.table import Table
 from apparatus.tool import Ran, Tool
 from apparatus.witness import Witness
-from servers import ACCOUNT, Host, Server
+from servers import Host, Server
 
 DATABASE = "vya_big"
 ROWS = 160  # of some 64 kB: more than all buffers between server and engine hold together
 FLOWING = 200_000  # bytes stored: more than all that comes before the rows
-
-
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
-    """Wait for something that is bound to come."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(what)
-        time.sleep(0.01)
-
-
-def process_ids(program: str) -> list[int]:
-    """The processes that run a program."""
-    done = subprocess.run(["pidof", program], capture_output=True, text=True, check=False)
-    return [int(word) for word in done.stdout.split()]
 
 
 @pytest.fixture(scope="module")
@@ -81,33 +66,6 @@ def strike(host: Host, server: Server, tool: Tool, big: str) -> Callable[[Callab
         return tool.policy(meanwhile=meanwhile)
 
     return run
-
-
-def kill_connections(server: Server) -> None:
-    """End the engine's connections as an administrator does."""
-    if server.kind == "mysql":
-        query = f"SELECT id FROM information_schema.processlist WHERE user = '{ACCOUNT}';"
-        for number in server.sql(query).split():
-            with contextlib.suppress(RuntimeError):  # it has just ended
-                server.sql(f"KILL {number};")
-    else:
-        server.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ACCOUNT}';")
-
-
-def unit_of(server: Server) -> str:
-    """The systemd unit of a server."""
-    return {"mariadb": "mariadb", "mysql": "mysql", "postgresql": "postgresql@*"}[server.flavour]
-
-
-def kill_server(server: Server) -> None:
-    """Kill a server's main process."""
-    subprocess.run(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", unit_of(server)], check=True)
-
-
-def bring_back(server: Server) -> None:
-    """Start a server that was killed, at once rather than when systemd would."""
-    subprocess.run(["systemctl", "restart", unit_of(server)], check=True)
-    wait_until(server.answers, "the server does not come back", 90)
 
 
 def signal_client(server: Server, number: int) -> None:
