@@ -103,6 +103,8 @@ def test_the_next_backup_finds_a_complete_database(
     assert outcomes == [("recovery", "success"), ("restore", "vanished")]
     assert len(host.engine().status().problems) == left
     assert host.engine().restore(database_id=server.database_id, database=shop, overwrite=True).outcome == "success"
+    assert len(host.engine().status().problems) == left, "until somebody says that it is gone"
+    assert host.engine().accept(database_id=server.database_id, database=shop).changed is bool(left)
     assert host.engine().status().problems == ()
 
 
