@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, Optional, Union, get_args
 from zoneinfo import ZoneInfo
 
+from .config_values import bytes_of, parse_duration, time_of_day
 from .core.calendar import calendar_expressions
 from .errors import ConfigError
 from .utils.third_party import (
@@ -35,38 +36,8 @@ from .utils.third_party import (
 SCHEMA_VERSION = 1
 DEFAULT_CONFIG_PATH = Path("/etc/vya-backupdb/config.yml")
 
-_DURATION = re.compile(r"^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
-_SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(B|[KMGT]i?B|%)$")
-_UNIT_BYTES = {
-    f"{prefix}{unit}": factor**power
-    for power, prefix in enumerate(("", "K", "M", "G", "T"))
-    for unit, factor in (("B", 1000), ("iB", 1024))
-}
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-
-
-def parse_duration(value: object) -> timedelta:
-    """Read a duration such as ``90s``, ``30m``, ``1h30m`` or ``2d``; a bare number means seconds.
-
-    Raises:
-        ValueError: The text is no duration.
-    """
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return timedelta(seconds=value)
-    match = _DURATION.match(str(value)) if str(value) else None
-    if match is None:
-        raise ValueError(f"{value!r} is not a duration; write for example 90s, 30m, 1h30m or 2d")
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-
-
-def _time_of_day(number: int) -> str:
-    """Turn what YAML 1.1 made of ``14:00`` or ``14:00:30`` back into a time of day."""
-    hours_minutes, seconds = divmod(number, 60) if number >= 24 * 60 else (number, 0)
-    return f"{hours_minutes // 60:02d}:{hours_minutes % 60:02d}" + (f":{seconds:02d}" if seconds else "")
 
 
 class Section(BaseModel):
@@ -95,18 +66,12 @@ class Storage(Section):
     @classmethod
     def _size(cls, value: object) -> object:
         text = f"{value}B" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-        match = _SIZE.match(text)
-        if match is None or (match.group(2) == "%" and float(match.group(1)) >= 100):
-            raise ValueError(f"{value!r} is no size; write for example 64MiB, 2GB or 5%")
+        bytes_of(text, 0)
         return text
 
     def reserved_bytes(self, total: int) -> int:
         """Return how many bytes of a disk of that size are to stay free."""
-        match = _SIZE.match(self.reserve)
-        if match is None:
-            raise ValueError(f"{self.reserve!r} is no size")
-        number, unit = float(match.group(1)), match.group(2)
-        return round(total * number / 100 if unit == "%" else number * _UNIT_BYTES[unit])
+        return bytes_of(self.reserve, total)
 
 
 class Tls(Section):
@@ -194,7 +159,7 @@ class Schedule(Section):
     def _time_texts(cls, value: object) -> object:
         # YAML 1.1 reads an unquoted 14:00 as the number 840 (base 60), so such numbers are turned back.
         if isinstance(value, (list, tuple)):
-            return tuple(_time_of_day(each) if isinstance(each, int) else each for each in value)
+            return tuple(time_of_day(each) if isinstance(each, int) else each for each in value)
         return value
 
     @field_validator("times")

@@ -6,12 +6,9 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any, Optional, Union
 
 from .config import DEFAULT_CONFIG_PATH, Config, Instance, load_config
@@ -27,11 +24,12 @@ from .core.recovery import recover_restores
 from .core.restoration import RestoreRequest, restore_database
 from .core.retention import accept_database, databases_of, prune_database
 from .core.selection import select_jobs
+from .core.stopping import stopped_by_signals
 from .core.storage import Storage
 from .core.verification import choose_to_verify, verify_several
 from .db.base import Dbms
 from .db.factory import create_dbms
-from .errors import BackupDbError, ConfigError, DatabaseLostError, StoppedError
+from .errors import BackupDbError, ConfigError
 from .monitoring.metrics import MetricsObserver
 from .notifications.mail import MailObserver
 from .reports import (
@@ -130,39 +128,6 @@ class Engine:
         """Go on as the owner of the state directory, where we are root and that is somebody else."""
         drop_to_owner(self.config.state_directory)
 
-    @contextlib.contextmanager
-    def _stopped_by_signals(self) -> Iterator[None]:
-        """End every child when told to stop; the runs then fail, clean up and are put on record as usual.
-
-        Raises:
-            StoppedError: At the end, when a signal had come.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        received: list[int] = []
-
-        def stop(number: int, _frame: Optional[FrameType]) -> None:
-            received.append(number)
-            if len(received) == 1:  # a second signal must not kill what cleans up after the first
-                self._processes.cancel()
-
-        previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        except DatabaseLostError:
-            raise
-        except BackupDbError as exc:
-            if received:
-                raise StoppedError(str(exc), signal_number=received[0]) from None
-            raise
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-        if received:
-            name = signal.Signals(received[0]).name
-            raise StoppedError(f"Stopped by {name}; what was under way was cleaned up.", signal_number=received[0])
-
     def backup(
         self,
         *,
@@ -191,7 +156,7 @@ class Engine:
             results = planned(select_jobs(self.config, self._connect, policy, database_id, databases))
             return BackupReport(changed=any(r.outcome == "planned" for r in results), results=tuple(results))
         followed = self.config.policy(policy) if policy is not None else None
-        with self._stopped_by_signals():
+        with stopped_by_signals(self._processes):
             self._context.close_vanished()
             recover_restores(self._context)  # before anybody asks which databases there are
             jobs = select_jobs(self.config, self._connect, policy, database_id, databases)
@@ -246,7 +211,7 @@ class Engine:
             BackupDbError: Refused or failed; the message says in what state the database is.
         """
         request = RestoreRequest(database_id, database, artifact, before, target, overwrite)
-        return restore_database(self._context, request, self._stopped_by_signals, dry_run, progress)
+        return restore_database(self._context, request, dry_run, progress)
 
     def prune(
         self, *, database_id: Optional[str] = None, database: Optional[str] = None, dry_run: bool = False
@@ -263,7 +228,7 @@ class Engine:
         """
         if database_id is not None:
             self.config.instance(database_id)
-        with self._stopped_by_signals():
+        with stopped_by_signals(self._processes):
             if not dry_run:
                 self._context.close_vanished()
             names = databases_of(*self._context.storage.names(database_id, database))
@@ -355,7 +320,7 @@ class Engine:
             BackupDbError: The storage or the catalog cannot be used; damaged artifacts are results, not errors.
         """
         followed = self.config.policy(policy) if policy is not None else None
-        with self._stopped_by_signals():
+        with stopped_by_signals(self._processes):
             self._context.close_vanished()
             chosen = choose_to_verify(self._context, artifact, database_id, database, followed, newest_only)
             results = verify_several(self._context, chosen, policy, progress)

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Optional
@@ -21,6 +19,7 @@ from .context import Context
 from .locks import artifact_in_use, database_lock
 from .recovery import recover_restores
 from .restore import RestoreOutcome, RestorePlan, Restorer, choose_artifact
+from .stopping import stopped_by_signals
 from .verification import prove_new
 
 
@@ -53,7 +52,6 @@ class RestoreRequest:
 def restore_database(
     context: Context,
     request: RestoreRequest,
-    guarded: Callable[[], AbstractContextManager[None]],
     dry_run: bool,
     progress: Optional[ProgressCallback] = None,
 ) -> RestoreReport:
@@ -62,7 +60,6 @@ def restore_database(
     Args:
         context: What to work with.
         request: What is to be restored.
-        guarded: Makes a block that ends its children when told to stop.
         dry_run: Only examine.
         progress: Told how far it is.
 
@@ -71,7 +68,7 @@ def restore_database(
     """
     if dry_run:
         return _planned(request, _plan(context, request))
-    with guarded():
+    with stopped_by_signals(context.processes):
         context.close_vanished()
         recover_restores(context)
         plan = _plan(context, request)
