@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import random
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,6 +94,14 @@ def host(tmp_path: Path, servers: dict[str, Server]) -> Host:
 def tool(host: Host, tmp_path: Path) -> Tool:
     """The command ``vya-backupdb`` of that host."""
     return Tool(host, tmp_path)
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory that every user of the host may look into, unlike pytest's own; for what stands in for clients."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.fixture

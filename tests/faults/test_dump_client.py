@@ -138,11 +138,11 @@ CASES = [(fault, kind) for fault in FAULTS for kind in ("mysql", "postgresql") i
     ("fault", "server"), CASES, ids=[f"{fault.name}-{kind}" for fault, kind in CASES], indirect=["server"]
 )
 def test_no_bad_dump_becomes_a_backup(
-    fault: Fault, server: Server, host: Host, tool: Tool, odd: str, table: Table, tmp_path: Path
+    fault: Fault, server: Server, host: Host, tool: Tool, odd: str, table: Table, public: Path
 ) -> None:
     witness = Witness(host, server, odd)
     with table.row(fault.name, server.kind) as row:
-        with in_place_of(dumper(server), fault.script, tmp_path):
+        with in_place_of(dumper(server), fault.script, public):
             ran = tool.policy(patience=30)
         row.noticed = ran.said
         row.problems += witness.problems(ran)
@@ -151,9 +151,9 @@ def test_no_bad_dump_becomes_a_backup(
         row.problems += witness.problems_of_the_next(tool, began=False)
 
 
-def test_a_missing_client(server: Server, host: Host, tool: Tool, odd: str, table: Table, tmp_path: Path) -> None:
+def test_a_missing_client(server: Server, host: Host, tool: Tool, odd: str, table: Table, public: Path) -> None:
     witness = Witness(host, server, odd)
-    nothing = tmp_path / "nothing"
+    nothing = public / "nothing"
     nothing.touch(0o644)
     with table.row("client: not installed", server.kind) as row:
         with mounted(nothing, installed(dumper(server))):

@@ -65,12 +65,12 @@ FAULTS = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_load_client_that_fails(
-    name: str, server: Server, host: Host, tool: Tool, shop: str, changed: Witness, table: Table, tmp_path: Path
+    name: str, server: Server, host: Host, tool: Tool, shop: str, changed: Witness, table: Table, public: Path
 ) -> None:
     old = server.sql(READ, shop)
-    script = ONCE.format(mark=tmp_path / "mark", fault=FAULTS[name])
+    script = ONCE.format(mark=public / "mark", fault=FAULTS[name])
     with table.row(name, server.kind) as row:
-        with in_place_of(loader(server), script, tmp_path):
+        with in_place_of(loader(server), script, public):
             ran = tool.restore(server, shop, "--overwrite")
         judge(row, ran, changed, server, shop, old, tool)
 
@@ -84,10 +84,10 @@ STRIKES: dict[str, Callable[[Server, int], object]] = {
 
 @pytest.mark.parametrize("name", STRIKES)
 def test_a_load_that_is_struck(
-    name: str, server: Server, host: Host, tool: Tool, shop: str, changed: Witness, table: Table, tmp_path: Path
+    name: str, server: Server, host: Host, tool: Tool, shop: str, changed: Witness, table: Table, public: Path
 ) -> None:
     old = server.sql(READ, shop)
-    mark = tmp_path / "mark"
+    mark = public / "mark"
     slow = SLOW.format(mark=f"{mark}.waits")
 
     def meanwhile(engine: int) -> None:
@@ -95,7 +95,7 @@ def test_a_load_that_is_struck(
         STRIKES[name](server, engine)
 
     with table.row(name, server.kind) as row:
-        with in_place_of(loader(server), ONCE.format(mark=mark, fault=slow), tmp_path):
+        with in_place_of(loader(server), ONCE.format(mark=mark, fault=slow), public):
             ran = tool.restore(server, shop, "--overwrite", meanwhile=meanwhile)
         judge(row, ran, changed, server, shop, old, tool)
 
@@ -109,9 +109,9 @@ def test_what_must_not_be_overwritten(
 
 
 def test_two_restores_at_once(
-    server: Server, host: Host, tool: Tool, shop: str, changed: Witness, table: Table, tmp_path: Path
+    server: Server, host: Host, tool: Tool, shop: str, changed: Witness, table: Table, public: Path
 ) -> None:
-    waits = tmp_path / "waits"
+    waits = public / "waits"
     slow = f'touch {waits}; sleep 2; exec "$real" "$@"'
     second: list[Ran] = []
 
@@ -120,7 +120,7 @@ def test_two_restores_at_once(
         second.append(tool.apart("restore", server.database_id, shop, "--overwrite", "--yes", "--json"))
 
     with table.row("two restores at once of one database", server.kind) as row:
-        with in_place_of(loader(server), slow, tmp_path):
+        with in_place_of(loader(server), slow, public):
             first = tool.restore(server, shop, "--overwrite", meanwhile=meanwhile)
         row.noticed = second[0].said
         row.problems += changed.problems(first, succeeded=True)

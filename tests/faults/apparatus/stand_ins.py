@@ -44,7 +44,7 @@ def in_place_of(program: str, script: str, directory: Path) -> Iterator[None]:
     Args:
         program: The client's name.
         script: What to do instead; ``"$real" "$@"`` is what the real one would do.
-        directory: Where the script and a copy of the real client are put.
+        directory: Where the script and a copy of the real client are put; readable by all who call it.
     """
     place = installed(program)
     real = directory / "real" / program
