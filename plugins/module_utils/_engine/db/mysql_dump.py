@@ -177,6 +177,8 @@ class MySqlDumpReader(DumpReader):
         self._depth = 0
         self._epilogue = False
         self._complete = False
+        self._ended = False  # an end marker has been seen
+        self._went_on = False  # a statement came after it: this is more than one dump
 
     def _step(self, data: bytes, position: int) -> int:
         return self._state(data, position)
@@ -187,6 +189,8 @@ class MySqlDumpReader(DumpReader):
             return f"in the data of table {self._table}"
         if self._state != self._between or self._rest.strip() or self._delimiter != b";":
             return "in a statement"
+        if self._went_on:
+            return "only after an end marker in its middle"
         return "" if self._complete else "before the end marker"
 
     # ---- between statements
@@ -203,7 +207,7 @@ class MySqlDumpReader(DumpReader):
         head = data[start : start + 12]
         if len(head) < 12 and b";" not in head:
             return position
-        self._complete = False
+        self._went_on, self._complete = self._ended, False
         if head[:10].upper() == b"DELIMITER ":
             return self._line(data, start, self._change_delimiter)
         if head == b"INSERT INTO ":
@@ -227,6 +231,7 @@ class MySqlDumpReader(DumpReader):
 
     def _remark(self, line: bytes) -> None:
         self._complete = self._epilogue and _END.match(line) is not None
+        self._ended = self._ended or self._complete
         if b"MASTER_LOG_FILE=" in line or b"gtid_slave_pos=" in line:
             self.remarks.append(line.decode("utf-8", errors="replace"))
 

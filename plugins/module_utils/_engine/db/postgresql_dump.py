@@ -62,6 +62,8 @@ class PostgreSqlDumpReader(DumpReader):
         self._blocks = 0
         self._line_begins = True
         self._complete = False
+        self._ended = False  # an end marker has been seen
+        self._went_on = False  # a statement came after it: this is more than one dump
 
     def _step(self, data: bytes, position: int) -> int:
         return self._state(data, position)
@@ -72,6 +74,8 @@ class PostgreSqlDumpReader(DumpReader):
             return f"in the data of {self._data_entry}"
         if self._state != self._between or self._rest.strip():
             return "in a statement"
+        if self._went_on:
+            return "only after an end marker in its middle"
         return "" if self._complete else "before the end marker"
 
     # ---- between statements
@@ -88,6 +92,7 @@ class PostgreSqlDumpReader(DumpReader):
             return self._line(data, start, self._remark)
         if len(head) < 64 and b";" not in head:
             return position
+        self._went_on = self._ended
         self._complete, self._comment = False, b""
         self._nested = _NESTED.match(head) is not None
         self._brackets = self._blocks = 0
@@ -117,6 +122,7 @@ class PostgreSqlDumpReader(DumpReader):
             if entry:
                 self._enter(entry.group(2).decode("latin-1"), bool(entry.group(1)))
             self._complete = line == _END_REMARK
+            self._ended = self._ended or self._complete
         elif line != b"--":
             self._complete = False
         self._comment = line

@@ -195,7 +195,9 @@ def test_a_marker_in_a_row_is_not_the_end() -> None:
         assert following.unfinished()
 
 
-@pytest.mark.parametrize("after", ["SELECT 1;\n", "-- and more\n", "x", END + "-- \n"])
+@pytest.mark.parametrize(
+    "after", ["SELECT 1;\n", "-- and more\n", "x", END + "-- \n", HEADER + "SELECT 1;\n" + FOOTER + END]
+)
 def test_nothing_follows_the_end(after: str) -> None:
     following = reader()
     following.feed((HEADER + FOOTER + END).encode())

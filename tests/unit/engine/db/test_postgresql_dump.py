@@ -150,7 +150,9 @@ def test_a_marker_in_a_row_is_not_the_end() -> None:
         assert following.unfinished()
 
 
-@pytest.mark.parametrize("after", ["SELECT 1;\n", "-- and more\n", "\\connect x\n", "x"])
+@pytest.mark.parametrize(
+    "after", ["SELECT 1;\n", "-- and more\n", "\\connect x\n", "x", HEADER + "SELECT 1;\n" + FOOTER + RELEASE]
+)
 def test_nothing_follows_the_end(after: str) -> None:
     following = PostgreSqlDumpReader()
     following.feed((HEADER + FOOTER + RELEASE).encode())
