@@ -293,7 +293,7 @@ def binary_log(server: Server) -> Iterator[None]:
 
 
 def transactions(server: Server, gtid: str) -> int:
-    """How many transactions of the stream, and in MySQL how many others, a position includes."""
+    """How many transactions a position includes: in MariaDB only such as write the stream, in MySQL all."""
     numbers = re.findall(rf"\b{OWN_DOMAIN}-\d+-(\d+)" if server.flavour == "mariadb" else r"\d+", gtid)
     return int(numbers[-1]) if numbers else 0
 
@@ -304,8 +304,9 @@ def test_the_position_in_the_log_is_that_of_the_content(
     before, others = 0, 0
     if server.kind == "postgresql":
         before = int(server.sql("SELECT pg_current_wal_lsn() - '0/0';"))
-    elif server.flavour == "mysql":
-        query = "LOCK TABLES stream READ; SELECT @@GLOBAL.gtid_executed, COUNT(*) FROM stream; UNLOCK TABLES;"
+    else:
+        variable = "gtid_binlog_pos" if server.flavour == "mariadb" else "gtid_executed"
+        query = f"LOCK TABLES stream READ; SELECT @@GLOBAL.{variable}, COUNT(*) FROM stream; UNLOCK TABLES;"
         gtid, count = server.sql(query, written_to).split("\t")
         others = transactions(server, gtid) - int(count)
 
