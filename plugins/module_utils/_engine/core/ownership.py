@@ -18,7 +18,7 @@ from typing import Optional
 
 from ..errors import StorageError
 from ..utils.clock import Clock, to_text
-from ..utils.files import make_directories, write_atomically
+from ..utils.files import make_directories, remove_left_over, write_atomically
 from .storage import storage_error
 
 FILE_NAME = ".vya-backupdb-owner.json"
@@ -71,6 +71,7 @@ class Ownership:
                     write_atomically(self.path, self._content(), 0o640, replace=False)
             except OSError as exc:
                 raise storage_error(exc, self.path) from None
+        remove_left_over(self.path)
         self.refuse_others()
 
     def adopt(self, dry_run: bool = False) -> bool:

@@ -69,7 +69,7 @@ def write_atomically(path: Path, content: bytes, mode: int, *, replace: bool = T
         FileExistsError: There is such a file, and it may not be replaced.
         OSError: Writing, syncing or renaming failed; the old content is still there.
     """
-    _remove_left_over(path)
+    remove_left_over(path)
     temporary = path.with_name(f".{path.name}.{threading.get_native_id()}.partial")
     descriptor = _create_locked(temporary, mode)
     try:
@@ -140,7 +140,7 @@ def remove_unlocked(path: Path, first: Callable[[Path], None] = lambda _path: No
     return True
 
 
-def _remove_left_over(path: Path) -> None:
+def remove_left_over(path: Path) -> None:
     """Remove the temporary files of processes that died while they wrote this file."""
     for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
         if temporary.name.split(".")[-2].isdigit():

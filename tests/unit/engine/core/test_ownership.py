@@ -40,6 +40,7 @@ def test_the_first_one_keeps_it(machine: Machines) -> None:
     machine("a").refuse_others()
     assert not machine.home.exists(), "looking makes nothing"
     machine("a").claim()
+    (machine.home / f".{FILE_NAME}.1.partial").write_text("left by a process that died as it claimed the storage")
     machine("a").claim()
     for attempt in (machine("b").claim, machine("b").refuse_others):
         with pytest.raises(
