@@ -76,6 +76,20 @@ def servers() -> dict[str, Server]:
     return found
 
 
+@pytest.fixture(scope="session", autouse=True)
+def loaded(servers: dict[str, Server], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Do everything once in this process, so that those forked from it find all libraries loaded."""
+    root = tmp_path_factory.mktemp("loaded")
+    host = configured_host(root, servers, metrics={"textfile_directory": str(root)})
+    for server in servers.values():
+        server.create("vya_loaded", "CREATE TABLE t (id integer);")
+        engine = host.engine()
+        assert engine.backup(database_id=server.database_id, databases=["vya_loaded"]).ok
+        engine.restore(database_id=server.database_id, database="vya_loaded", overwrite=True)
+        assert engine.verify().ok
+        server.drop("vya_loaded")
+
+
 @pytest.fixture(params=["mysql", "postgresql"])
 def server(request: pytest.FixtureRequest, servers: dict[str, Server]) -> Server:
     """Each of the host's servers in turn."""
