@@ -203,10 +203,20 @@ class Schedule(Section):
 
 
 class Compression(Section):
-    """How artifacts are compressed. ``gzip`` takes the levels 1 (fast) to 9 (small)."""
+    """How artifacts are compressed: ``gzip`` takes the levels 1 (fast) to 9 (small), ``zstd`` 1 to 19.
 
-    algorithm: Literal["gzip"] = "gzip"
-    level: int = Field(default=1, ge=1, le=9)
+    With the level ``auto`` each part gets the highest that does not slow the dump down.
+    """
+
+    algorithm: Literal["gzip", "zstd", "none"] = "gzip"
+    level: Union[int, Literal["auto"]] = 1
+
+    @model_validator(mode="after")
+    def _known_level(self) -> Compression:
+        highest = {"gzip": 9, "zstd": 19, "none": 19}[self.algorithm]
+        if self.level != "auto" and not 1 <= self.level <= highest:
+            raise ValueError(f"{self.algorithm} has the levels 1 to {highest}, and auto")
+        return self
 
 
 class Retention(Section):

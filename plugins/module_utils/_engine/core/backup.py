@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Optional
 
@@ -19,10 +20,12 @@ from ..db.base import Dbms, DumpPlan, Inspection
 from ..db.dump_session import DumpSession
 from ..errors import BackupDbError, DumpError
 from .catalog import FAILED, SUCCESS, RunRecord
+from .compression import AUTO, EXTENSIONS, UNPACKERS, Level
 from .context import Context
 from .locks import database_lock
 from .manifest import SUFFIX, Manifest
-from .pipeline import ArtifactWriter, dump_segment
+from .pipeline import ArtifactWriter, dump_segments
+from .segmentation import ROWS
 from .space import estimate
 from .storage import PartialFile, remove_dead_partials, storage_error
 
@@ -187,17 +190,16 @@ class BackupRunner:
     ) -> tuple[Path, Manifest]:
         inspection, plan = session.inspection, session.plan
         remove_dead_partials(self._context.storage.directory_of(job.database_id, job.database))
-        created_at = self._context.clock()
-        path = self._context.storage.artifact_path(job.database_id, job.database, created_at)
-        while path.exists():  # two runs within one second: names carry seconds
-            time.sleep(0.1)
-            created_at = self._context.clock()
-            path = self._context.storage.artifact_path(job.database_id, job.database, created_at)
+        algorithm = job.policy.compression.algorithm
+        created_at, path = self._free_path(job, algorithm)
         partial = PartialFile(path)
         try:
-            writer = ArtifactWriter(partial, job.policy.compression.level, job.policy.checksums)
+            level = Level(
+                algorithm, job.policy.compression.level, inspection.size_bytes, self._earlier_level(job, algorithm)
+            )
+            writer = ArtifactWriter(partial, algorithm, level, job.policy.checksums)
             writer.add_text("preamble", plan.preamble)
-            complaints = dump_segment(
+            complaints = dump_segments(
                 writer,
                 self._context.processes,
                 plan.command,
@@ -237,7 +239,8 @@ class BackupRunner:
                 rows=facts.rows,
                 row_counts=facts.row_counts,
                 position=facts.position,
-                **self._described(dbms, plan, inspection, path),
+                format=EXTENSIONS[algorithm].removeprefix("."),
+                **self._described(dbms, plan, inspection, path, algorithm),
             )
             self._write_manifest(manifest, path)
         except BaseException:
@@ -246,8 +249,27 @@ class BackupRunner:
         partial.settle()
         return path, manifest
 
+    def _free_path(self, job: BackupJob, algorithm: str) -> tuple[datetime, Path]:
+        """Return the moment of a dump that begins now, and where its artifact goes."""
+        while True:
+            moment = self._context.clock()
+            path = self._context.storage.artifact_path(job.database_id, job.database, moment, algorithm)
+            if not path.exists():
+                return moment, path
+            time.sleep(0.1)  # two runs within one second: names carry seconds
+
+    def _earlier_level(self, job: BackupJob, algorithm: str) -> Optional[int]:
+        """Return the level at which the newest artifact of this database ended, where it was chosen likewise."""
+        if job.policy.compression.level != AUTO:
+            return None
+        for stored in self._context.storage.artifacts(job.database_id, job.database)[:1]:
+            manifest = stored.manifest
+            if manifest.compression == {"algorithm": algorithm, "level": AUTO}:
+                return next((part.level for part in reversed(manifest.segments) if part.kind == ROWS), None)
+        return None
+
     @staticmethod
-    def _described(dbms: Dbms, plan: DumpPlan, inspection: Inspection, path: Path) -> dict[str, Any]:
+    def _described(dbms: Dbms, plan: DumpPlan, inspection: Inspection, path: Path, algorithm: str) -> dict[str, Any]:
         server = dbms.server()
         return {
             "dbms": {"flavour": server.flavour, "version": server.version, "description": server.description},
@@ -258,7 +280,7 @@ class BackupRunner:
             },
             "settings": inspection.settings,
             "engine_version": __version__,
-            "restore_by_hand": plan.restore_by_hand.format(artifact=path.name),
+            "restore_by_hand": plan.restore_by_hand.format(artifact=path.name, unpack=UNPACKERS[algorithm]),
         }
 
     @staticmethod

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Optional
 
 from ..errors import StorageError
+from .compression import EXTENSIONS
 from .manifest import SUFFIX
 from .marks import DAMAGE_SUFFIX, HOLD_SUFFIX
 
-EXTENSION = ".sql.gz"
+_ENDINGS = tuple(extension + SUFFIX for extension in EXTENSIONS.values())
 _UNSAFE = re.compile(r"[%/\x00-\x1f\x7f]|^\.")
 _ESCAPED = re.compile(r"%([0-9A-F]{2})")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -119,7 +120,7 @@ def _list_day(
     found = {entry.name: entry for entry in _scan(day)}
     files = {name for name, entry in found.items() if entry.is_file(follow_symlinks=False)}
     for name in files:
-        if not name.endswith(EXTENSION + SUFFIX):
+        if not name.endswith(_ENDINGS):
             continue
         artifact = name.removesuffix(SUFFIX)
         moment = _moment(artifact, component)
@@ -137,7 +138,8 @@ def _moment(artifact: str, component: str) -> Optional[datetime]:
     """Return when an artifact was made by its name; None if that is not a name of an artifact of this database."""
     if not artifact.startswith(component + "_"):
         return None
-    match = _STAMP.fullmatch(artifact[len(component) : -len(EXTENSION)])
+    stem = artifact[len(component) :].partition(".")[0]
+    match = _STAMP.fullmatch(stem) if artifact[len(component + stem) :] in EXTENSIONS.values() else None
     if match is None:
         return None
     try:

@@ -27,19 +27,26 @@ PROOFS = ("sealed", "verified", "restored")
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of the artifact that decompresses by itself: one gzip member.
+    """A part of the artifact that decompresses by itself: one gzip member or zstd frame.
 
     Attributes:
-        kind: ``preamble`` (database settings), ``dump`` (the vendor's dump) or ``postamble`` (grants and the like).
+        kind: ``preamble`` (database settings); of the vendor's dump ``definitions`` (all but rows) and ``rows``, or
+            ``dump`` in artifacts of engines that did not cut it; ``postamble`` (grants and the like).
         offset: Where it begins in the artifact, bytes.
         length: Its stored length, bytes.
         plain_length: Its length once decompressed, bytes.
+        level: With which level it was compressed.
+        tables: Whose rows it holds, by the dump's names for them, and how many of each.
+        continues: The statement that its first rows belong to, where that began in an earlier segment (Latin-1).
     """
 
     kind: str
     offset: int
     length: int
     plain_length: int
+    level: int = 0
+    tables: dict[str, int] = field(default_factory=dict)
+    continues: str = ""
 
 
 @dataclass(frozen=True)

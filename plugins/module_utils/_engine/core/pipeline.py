@@ -9,74 +9,113 @@ read, write) releases Python's global lock, so several dumps run side by side in
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import select
 import subprocess
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any, Optional, Protocol, cast
+from typing import Optional, Protocol
 
 from ..errors import DamageError, DumpError, RestoreError
 from ..utils.processes import PIPE_BYTES, Child, Command, ProcessTable, describe_exit
+from .compression import Compressor, Level, compressor, plain_pieces
 from .manifest import Segment
+from .segmentation import ROWS, Following, Segmenter
 from .storage import PartialFile
-
-_PLAIN_BYTES = 4 * 1024 * 1024  # so that a megabyte that holds a gigabyte of zeros does not cost a gigabyte
-_GZIP_WINDOW = 31  # zlib's window bits for a gzip header and trailer
-_ISAL_LEVEL = {1: 1, 2: 2, 3: 3}
-
-
-def gzip_compressor(level: int) -> Any:
-    """Return a compressor for one gzip member.
-
-    Levels 1 to 3 are ISA-L's of the same number (five to ten times zlib's speed), 4 to 9 zlib's.
-    """
-    if level in _ISAL_LEVEL:
-        from isal import isal_zlib
-
-        return isal_zlib.compressobj(_ISAL_LEVEL[level], isal_zlib.DEFLATED, _GZIP_WINDOW)
-    return zlib.compressobj(level, zlib.DEFLATED, _GZIP_WINDOW)
 
 
 class ArtifactWriter:
-    """Compresses segments into a partial file, and counts and hashes what passes."""
+    """Compresses segments into a partial file, and counts, hashes and describes what passes."""
 
-    def __init__(self, partial: PartialFile, level: int, checksums: Sequence[str] = ("sha256",)) -> None:
+    def __init__(
+        self, partial: PartialFile, algorithm: str, level: Level, checksums: Sequence[str] = ("sha256",)
+    ) -> None:
         """Begin.
 
         Args:
             partial: Where the artifact goes.
-            level: Of compression, 1 to 9.
+            algorithm: Of compression: ``gzip``, ``zstd`` or ``none``.
+            level: Chooses the level of each segment.
             checksums: Which to take of the artifact, by :mod:`hashlib`'s names.
         """
         self._partial = partial
+        self._algorithm = algorithm
         self._level = level
         self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in checksums}
+        self._compressor: Optional[Compressor] = None
+        self._segment = Segment("", 0, 0, 0)
+        self._compressing = 0.0
+        self._plain_start = 0
         self.stored_bytes = 0
         self.plain_bytes = 0
         self.segments: list[Segment] = []
+        self.waited = 0.0  # seconds that the present segment's bytes were waited for
 
     def add_text(self, kind: str, text: str) -> None:
         """Write a segment that is at hand as a whole; an empty one is left out."""
         if text:
-            self.add_stream(kind, iter((text.encode("utf-8"),)))
+            self.begin(kind)
+            self.write(text.encode("utf-8"))
+            self.end({})
 
-    def add_stream(self, kind: str, chunks: Iterator[bytes]) -> None:
-        """Write a segment from chunks.
+    def begin(self, kind: str, continues: str = "") -> None:
+        """Begin a segment.
+
+        Args:
+            kind: As in :class:`~.manifest.Segment`.
+            continues: Likewise.
+        """
+        level = 0 if self._algorithm == "none" else self._level.current
+        self._compressor = compressor(self._algorithm, level)
+        self._segment = Segment(kind, self.stored_bytes, 0, 0, level, {}, continues)
+        self._plain_start, self._compressing, self.waited = self.plain_bytes, 0.0, 0.0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Add to the segment.
 
         Raises:
             StorageError: The disk is full or failing.
         """
-        compressor = gzip_compressor(self._level)
-        offset, plain_start = self.stored_bytes, self.plain_bytes
-        for chunk in chunks:
-            self.plain_bytes += len(chunk)
-            self._store(compressor.compress(chunk))
-        self._store(compressor.flush())
-        self.segments.append(Segment(kind, offset, self.stored_bytes - offset, self.plain_bytes - plain_start))
+        if self._compressor is None:
+            raise DumpError("No segment has begun.")
+        began = time.perf_counter()
+        stored = self._compressor.compress(data)
+        self._compressing += time.perf_counter() - began
+        self.plain_bytes += len(data)
+        self._store(stored)
+
+    def end(self, tables: dict[str, int]) -> None:
+        """End the segment.
+
+        Args:
+            tables: Whose rows it holds, and how many of each.
+
+        Raises:
+            StorageError: The disk is full or failing.
+        """
+        if self._compressor is None:
+            raise DumpError("No segment has begun.")
+        self._store(self._compressor.flush())
+        self._compressor = None
+        begun = self._segment
+        self.segments.append(
+            dataclasses.replace(
+                begun,
+                length=self.stored_bytes - begun.offset,
+                plain_length=self.segment_bytes,
+                tables=tables,
+            )
+        )
+        if begun.kind == ROWS:
+            self._level.learn(self.waited, self._compressing)
+
+    @property
+    def segment_bytes(self) -> int:
+        """Plain bytes in the segment so far."""
+        return self.plain_bytes - self._plain_start
 
     def _store(self, data: bytes) -> None:
         if data:
@@ -132,17 +171,14 @@ def read_child(
             raise DumpError(f"{child.program} was still at work after {timeout} and has been ended.")
 
 
-class Watch(Protocol):
-    """What takes note of a dump in passing."""
-
-    def feed(self, chunk: bytes) -> None:
-        """Take note of the next bytes."""
+class Watch(Following, Protocol):
+    """What takes note of a dump in passing and judges its end."""
 
     def unfinished(self) -> str:
         """Return where the dump stopped short; empty if its end was the true one."""
 
 
-def dump_segment(
+def dump_segments(
     writer: ArtifactWriter,
     processes: ProcessTable,
     command: Command,
@@ -153,7 +189,7 @@ def dump_segment(
     explain: Callable[[str], str],
     progress: Optional[Callable[[int], None]] = None,
 ) -> str:
-    """Run a dump client and write what it sends as one segment, or fail.
+    """Run a dump client and write what it sends, cut into segments, or fail.
 
     Neither the exit code nor the dump's end is enough alone: a forced dump writes its marker after errors, and a
     client may end with 0 after losing its output. Both must be right, and standard error must hold no error.
@@ -177,7 +213,15 @@ def dump_segment(
     """
     with processes.start(command) as child:
         chunks = read_child(child, stall_timeout=stall_timeout, timeout=timeout, progress=progress)
-        writer.add_stream("dump", _watched(chunks, watch))
+        segmenter = Segmenter(writer, watch)
+        while True:
+            began = time.perf_counter()
+            chunk = next(chunks, b"")
+            writer.waited += time.perf_counter() - began
+            if not chunk:
+                break
+            segmenter.feed(chunk)
+        segmenter.finish()
         try:
             code = child.wait(stall_timeout.total_seconds())
         except subprocess.TimeoutExpired:
@@ -197,12 +241,6 @@ def dump_segment(
             "It was cut off; run the backup again.",
         )
     return child.stderr
-
-
-def _watched(chunks: Iterator[bytes], watch: Watch) -> Iterator[bytes]:
-    for chunk in chunks:
-        watch.feed(chunk)
-        yield chunk
 
 
 def load_chunks(
@@ -260,52 +298,43 @@ def load_chunks(
 
 
 def read_segments(
-    path_descriptor: int, expected_sha256: str, what: str, segments: Optional[Sequence[Segment]] = None
+    descriptor: int, expected_sha256: str, what: str, segments: Sequence[Segment], algorithm: str
 ) -> Iterator[bytes]:
-    """Yield the plain content of a ``.sql.gz``, checking everything on the way.
+    """Yield the plain content of an artifact, checking everything on the way.
 
     Args:
-        path_descriptor: An open descriptor at the artifact's beginning.
+        descriptor: An open descriptor at the artifact's beginning.
         expected_sha256: The manifest's checksum.
         what: How to name the artifact in messages.
-        segments: The manifest's segments, one for each gzip member; None to take them as they come.
+        segments: The manifest's segments.
+        algorithm: ``gzip``, ``zstd`` or ``none``.
 
     Raises:
-        DamageError: It is cut off, damaged, has other members than the manifest says, or another checksum.
+        DamageError: It is cut off, damaged, has other parts than the manifest says, or another checksum.
             Content may have been yielded before that.
     """
-    from isal import isal_zlib
+    digest, position = hashlib.sha256(), 0
 
-    damage = cast("type[Exception]", isal_zlib.error)  # its stub calls it an instance
-    digest = hashlib.sha256()
-    found: list[tuple[int, int, int]] = []
-    start = position = plain_length = 0
-    decompressor, in_member = isal_zlib.decompressobj(_GZIP_WINDOW), False
-    while chunk := os.read(path_descriptor, PIPE_BYTES):
-        digest.update(chunk)
-        while chunk:
-            in_member = True
-            try:
-                plain = decompressor.decompress(chunk, _PLAIN_BYTES)
-            except damage:
-                raise DamageError(f"{what} is damaged: it cannot be decompressed.", "Use another artifact.") from None
-            if plain:
-                plain_length += len(plain)
-                yield plain
-            rest = decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
-            position += len(chunk) - len(rest)
-            chunk = rest
-            if decompressor.eof:
-                found.append((start, position - start, plain_length))
-                start, plain_length = position, 0
-                decompressor, in_member = isal_zlib.decompressobj(_GZIP_WINDOW), False
-    if in_member:
-        raise DamageError(f"{what} is damaged: its end is missing.", "Use another artifact.")
+    def stored(length: int) -> Iterator[bytes]:
+        while length and (chunk := os.read(descriptor, min(length, PIPE_BYTES))):
+            length -= len(chunk)
+            digest.update(chunk)
+            yield chunk
+
+    for segment in segments:
+        plain_length = 0
+        for piece in plain_pieces(stored(segment.length), algorithm, what):
+            plain_length += len(piece)
+            yield piece
+        if segment.offset != position or plain_length != segment.plain_length:
+            raise DamageError(f"{what} has other parts than its manifest says.", "Use another artifact.")
+        position += segment.length
+    if os.read(descriptor, 1):
+        raise DamageError(
+            f"{what} has other parts than its manifest says: it goes on after the last of them.",
+            "Use another artifact.",
+        )
     if digest.hexdigest() != expected_sha256:
         raise DamageError(
             f"{what} is damaged or was exchanged: its SHA-256 is not that of its manifest.", "Use another artifact."
         )
-    if segments is not None and found != [
-        (segment.offset, segment.length, segment.plain_length) for segment in segments
-    ]:
-        raise DamageError(f"{what} has other parts than its manifest says.", "Use another artifact.")

@@ -63,7 +63,9 @@ def plain_chunks(stored: StoredArtifact) -> Iterator[bytes]:
             )
         dump_end = sum(s.plain_length for s in manifest.segments if s.kind != "postamble")
         position, tail = 0, b""
-        for chunk in read_segments(descriptor, manifest.sha256, what, manifest.segments):
+        for chunk in read_segments(
+            descriptor, manifest.sha256, what, manifest.segments, manifest.compression.get("algorithm", "gzip")
+        ):
             if position < dump_end:
                 tail = (tail + chunk[: dump_end - position][-_TAIL_BYTES:])[-_TAIL_BYTES:]
             position += len(chunk)

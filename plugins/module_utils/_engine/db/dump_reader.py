@@ -52,7 +52,8 @@ class DumpReader(abc.ABC):
 
         Returns:
             Where the stream may be cut, in order, never before what :attr:`settled` was before this call: before each
-            statement with rows, after the last of a table, and near the end of what was read of long lists of rows.
+            statement with rows, before the first of another sort after rows, and near the end of what was read of long
+            lists of rows.
         """
         data = self._rest + chunk if self._rest else chunk
         self._base = self._read - len(self._rest)
@@ -79,6 +80,10 @@ class DumpReader(abc.ABC):
     @abc.abstractmethod
     def unfinished(self) -> str:
         """Return where the stream stopped short, for the end of a sentence; empty if it ended as a whole dump does."""
+
+    def opening(self, table: str) -> str:
+        """Return the statement that the rows of a table are part of; empty where each piece of rows has its own."""
+        return ""
 
     def _cut(self, position: int, table: str | None) -> None:
         self._cuts.append(Cut(self._base + position, table, self.rows[table] if table is not None else 0))

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import DumpError
 from .base import DumpPlan, Inspection
-from .dump_reader import DumpReader
+from .dump_reader import Cut, DumpReader
 
 COUNTED = "counted in the dump while it was written"
 _NAMED = 10  # how many objects a message spells out
@@ -51,13 +51,26 @@ class DumpSession(abc.ABC):
         self.plan = plan
         self.reader = reader
 
-    def feed(self, chunk: bytes) -> None:
-        """Take note of the next bytes of the dump.
+    def feed(self, chunk: bytes) -> Sequence[Cut]:
+        """Take note of the next bytes of the dump, and return where the stream may be cut.
 
         Raises:
             ServerError: The server had to be asked for something and did not answer.
         """
-        self.reader.feed(chunk)
+        return self.reader.feed(chunk)
+
+    @property
+    def settled(self) -> int:
+        """Bytes from the beginning in which no further place to cut will be found."""
+        return self.reader.settled
+
+    def rows_so_far(self, table: str) -> int:
+        """Return how many rows of a table have passed."""
+        return self.reader.rows[table]
+
+    def opening(self, table: str) -> str:
+        """Return the statement that a table's rows are part of; empty where each piece of rows has its own."""
+        return self.reader.opening(table)
 
     def unfinished(self) -> str:
         """Return where the dump stopped short, for the end of a sentence; empty if its end was the true one."""

@@ -10,11 +10,12 @@ both times must be in the dump, and what is in the dump must have been there one
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 
 from ..errors import ServerError
 from .base import DumpPlan, Inspection, Server
+from .dump_reader import Cut
 from .dump_session import COUNTED, DumpFacts, DumpSession
 from .mysql_dump import Definition, MySqlDumpReader
 from .mysql_inspection import Query, read_inventory, tables_kept_elsewhere
@@ -54,11 +55,12 @@ class MySqlDumpSession(DumpSession):
         self._before = before
         self._after: Point | None = None
 
-    def feed(self, chunk: bytes) -> None:
-        """Take note of the next bytes of the dump."""
-        super().feed(chunk)
+    def feed(self, chunk: bytes) -> Sequence[Cut]:
+        """Take note of the next bytes of the dump, and return where the stream may be cut."""
+        cuts = super().feed(chunk)
         if self._after is None and self.reader.definitions:  # so the snapshot is taken
             self._after = self._now()
+        return cuts
 
     def _now(self) -> Point:
         if self._before.reason:

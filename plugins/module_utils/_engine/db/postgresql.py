@@ -182,7 +182,7 @@ class PostgreSql(Dbms):
             client_version=client.version,
             preamble=preamble_statements(inspection.settings),
             postamble=settings_statements(inspection.settings),
-            restore_by_hand="createdb --template=template0 NEW_DATABASE && gunzip -c {artifact}"
+            restore_by_hand="createdb --template=template0 NEW_DATABASE && {unpack} {artifact}"
             " | psql --no-psqlrc --set=ON_ERROR_STOP=1 --dbname=NEW_DATABASE",
         )
 

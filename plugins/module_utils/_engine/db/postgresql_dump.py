@@ -11,6 +11,7 @@ from collections.abc import Callable
 from .dump_reader import DumpReader
 
 _HEAD_BYTES = 256  # what is kept of a statement
+_COPY_BYTES = 1024 * 1024  # what is kept of one that rows follow: 1,600 columns with the longest names fit
 _LINE_BYTES = 64 * 1024  # a hundred arguments with the longest names fit
 _TAG_BYTES = 300
 _WINDOW_BYTES = 64 * 1024  # matching needs memory for each step, so this much at a time
@@ -58,6 +59,8 @@ class PostgreSqlDumpReader(DumpReader):
         self._before = b""  # the two bytes before what is not yet judged
         self._comments = 0  # how deep in nested comments
         self._nested = False
+        self._copies = False
+        self._after_rows = False
         self._brackets = 0
         self._blocks = 0
         self._line_begins = True
@@ -97,9 +100,13 @@ class PostgreSqlDumpReader(DumpReader):
         self._nested = _NESTED.match(head) is not None
         self._brackets = self._blocks = 0
         self._head = self._before = b""
-        if head.startswith(b"COPY "):
+        self._copies = head.startswith(b"COPY ")
+        if self._copies:
             self.rows.setdefault(self._data_entry, 0)
             self._cut(start, self._data_entry)
+        elif self._after_rows:
+            self._cut(start, None)
+        self._after_rows = False
         self._state = self._statement
         return self._statement(data, start)
 
@@ -161,9 +168,12 @@ class PostgreSqlDumpReader(DumpReader):
         return stop
 
     def _lines_end(self, position: int) -> int:
-        self._state = self._between
-        self._cut(position, None)
+        self._state, self._after_rows = self._between, True
         return position
+
+    def opening(self, table: str) -> str:
+        """Return the COPY statement of the table whose rows are passing, read as Latin-1."""
+        return self._head.decode("latin-1")
 
     # ---- all other statements, to their semicolon
 
@@ -185,11 +195,11 @@ class PostgreSqlDumpReader(DumpReader):
             if following == position:
                 break
             position = following
-        if len(self._head) < _HEAD_BYTES:
-            self._head += data[start : min(position, start + _HEAD_BYTES)]
+        if len(self._head) < (_COPY_BYTES if self._copies else _HEAD_BYTES):
+            self._head += data[start : min(position, start + (_COPY_BYTES if self._copies else _HEAD_BYTES))]
         self._before = self._preceding(data, position)
         if ended:
-            self._state = self._copy_begins if self._head.startswith(b"COPY ") else self._between
+            self._state = self._copy_begins if self._copies else self._between
             large_object = _LARGE_OBJECT.match(self._head)
             if large_object:
                 kind = self.large_objects if large_object.group(1) == b"create" else self.large_objects_with_data

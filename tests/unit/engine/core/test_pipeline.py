@@ -9,7 +9,7 @@ import hashlib
 import io
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,8 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vya_backupdb.core.pipeline import ArtifactWriter, dump_segment, load_chunks, read_segments
+from vya_backupdb.core.compression import Level
+from vya_backupdb.core.manifest import Segment
+from vya_backupdb.core.pipeline import ArtifactWriter, dump_segments, load_chunks, read_segments
 from vya_backupdb.core.storage import PartialFile
+from vya_backupdb.db.dump_reader import Cut
 from vya_backupdb.errors import ArtifactError, DumpError, RestoreError
 from vya_backupdb.utils.processes import Command, ProcessTable, describe_exit, secret_descriptor
 
@@ -32,8 +35,19 @@ class Watch:
     def __init__(self) -> None:
         self.seen = b""
 
-    def feed(self, chunk: bytes) -> None:
+    def feed(self, chunk: bytes) -> Sequence[Cut]:
         self.seen += chunk
+        return ()
+
+    @property
+    def settled(self) -> int:
+        return len(self.seen)
+
+    def rows_so_far(self, table: str) -> int:
+        raise AssertionError(table)
+
+    def opening(self, table: str) -> str:
+        raise AssertionError(table)
 
     def unfinished(self) -> str:
         return "" if self.seen.endswith(b"\n-- end\n") else "before the end marker"
@@ -43,26 +57,30 @@ def shell(script: str) -> Command:
     return Command(("/bin/sh", "-c", script))
 
 
+def artifact_writer(partial: PartialFile, level: int, checksums: Sequence[str] = ("sha256",)) -> ArtifactWriter:
+    return ArtifactWriter(partial, "gzip", Level("gzip", level, 0), checksums)
+
+
 @pytest.fixture
 def writer(tmp_path: Path) -> Iterator[ArtifactWriter]:
     partial = PartialFile(tmp_path / "x.sql.gz")
-    yield ArtifactWriter(partial, 1)
+    yield artifact_writer(partial, 1)
     partial.discard()
 
 
 def dump(writer: ArtifactWriter, script: str, processes: ProcessTable | None = None, **limits: timedelta) -> str:
     limits = {"stall_timeout": MINUTE, "timeout": MINUTE, **limits}
     explain = lambda text: " / ".join(line for line in text.splitlines() if "warning" not in line)  # noqa: E731
-    return dump_segment(writer, processes or ProcessTable(), shell(script), Watch(), explain=explain, **limits)
+    return dump_segments(writer, processes or ProcessTable(), shell(script), Watch(), explain=explain, **limits)
 
 
 def test_a_whole_dump_is_stored_counted_and_hashed(tmp_path: Path) -> None:
     partial = PartialFile(tmp_path / "x.sql.gz")
-    writer = ArtifactWriter(partial, 6, ("sha256", "md5"))
+    writer = artifact_writer(partial, 6, ("sha256", "md5"))
     watch = Watch()
     writer.add_text("preamble", "-- first\n")
     seen: list[int] = []
-    complaints = dump_segment(
+    complaints = dump_segments(
         writer,
         ProcessTable(),
         shell("echo 'a warning' >&2; i=0; while [ $i -lt 9 ]; do echo row $i; i=$((i+1)); done; printf '\\n-- end\\n'"),
@@ -83,7 +101,7 @@ def test_a_whole_dump_is_stored_counted_and_hashed(tmp_path: Path) -> None:
     assert writer.checksum("sha256") == hashlib.sha256(stored).hexdigest()
     assert writer.checksum("md5") == hashlib.md5(stored).hexdigest()
     assert watch.seen == plain.removeprefix(b"-- first\n")
-    assert [s.kind for s in writer.segments] == ["preamble", "dump"]
+    assert [s.kind for s in writer.segments] == ["preamble", "definitions"]
     assert seen[-1] == writer.segments[1].plain_length
 
 
@@ -132,11 +150,23 @@ def members(*parts: bytes) -> bytes:
     return b"".join(gzip.compress(part, 1) for part in parts)
 
 
-def read(path: Path, stored: bytes, sha256: str | None = None) -> bytes:
+def described(stored: bytes) -> list[Segment]:
+    """The gzip members of a file as its manifest has them."""
+    found: list[Segment] = []
+    rest = stored
+    while rest:
+        member = zlib.decompressobj(31)
+        plain = member.decompress(rest)
+        offset, rest = len(stored) - len(rest), member.unused_data
+        found.append(Segment("rows", offset, len(stored) - offset - len(rest), len(plain)))
+    return found
+
+
+def read(path: Path, stored: bytes, sha256: str, segments: Sequence[Segment]) -> bytes:
     path.write_bytes(stored)
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        return b"".join(read_segments(descriptor, sha256 or hashlib.sha256(stored).hexdigest(), "It"))
+        return b"".join(read_segments(descriptor, sha256, "It", segments, "gzip"))
     finally:
         os.close(descriptor)
 
@@ -148,14 +178,17 @@ def test_what_was_written_is_read_back(
 ) -> None:
     folder = tmp_path_factory.mktemp("pipeline")
     partial = PartialFile(folder / "x.sql.gz")
-    writer = ArtifactWriter(partial, level)
+    writer = artifact_writer(partial, level)
     for part in parts:
-        writer.add_stream("dump", iter((part[:100], part[100:])))
+        writer.begin("rows")
+        writer.write(part[:100])
+        writer.write(part[100:])
+        writer.end({})
     partial.seal()
     partial.settle()
     stored = (folder / "x.sql.gz").read_bytes()
     assert gzip.GzipFile(fileobj=io.BytesIO(stored)).read() == b"".join(parts)
-    assert read(folder / "copy", stored, writer.checksum("sha256")) == b"".join(parts)
+    assert read(folder / "copy", stored, writer.checksum("sha256") or "", writer.segments) == b"".join(parts)
     for segment, part in zip(writer.segments, parts, strict=True):
         alone = stored[segment.offset : segment.offset + segment.length]
         assert zlib.decompress(alone, 31) == part
@@ -165,10 +198,10 @@ def test_what_was_written_is_read_back(
 @given(position=st.integers(0, 10_000), bit=st.integers(0, 7))
 def test_any_flipped_bit_is_noticed(position: int, bit: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     stored = bytearray(members(os.urandom(3000), b"text " * 500, b"\n-- end\n"))
-    digest = hashlib.sha256(stored).hexdigest()
+    digest, segments = hashlib.sha256(stored).hexdigest(), described(bytes(stored))
     stored[position % len(stored)] ^= 1 << bit
-    with pytest.raises(ArtifactError, match="damaged"):
-        read(tmp_path_factory.mktemp("flip") / "x", bytes(stored), digest)
+    with pytest.raises(ArtifactError, match=r"is damaged|other parts"):
+        read(tmp_path_factory.mktemp("flip") / "x", bytes(stored), digest, segments)
 
 
 @settings(max_examples=40)
@@ -179,23 +212,31 @@ def test_any_cut_is_noticed(position: int) -> None:
     try:
         os.write(descriptor, stored[: position % len(stored)])
         os.lseek(descriptor, 0, os.SEEK_SET)
-        with pytest.raises(ArtifactError, match="damaged"):
-            list(read_segments(descriptor, hashlib.sha256(stored).hexdigest(), "It"))
+        with pytest.raises(ArtifactError, match=r"is damaged|other parts"):
+            list(read_segments(descriptor, hashlib.sha256(stored).hexdigest(), "It", described(stored), "gzip"))
     finally:
         os.close(descriptor)
 
 
 def test_what_compresses_a_thousandfold_is_read_in_pieces(tmp_path: Path) -> None:
     stored = gzip.compress(bytes(50_000_000), 9)
+    digest = hashlib.sha256(stored).hexdigest()
     path = tmp_path / "zeros"
     path.write_bytes(stored)
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        pieces = [len(piece) for piece in read_segments(descriptor, hashlib.sha256(stored).hexdigest(), "It")]
+        pieces = [len(piece) for piece in read_segments(descriptor, digest, "It", described(stored), "gzip")]
     finally:
         os.close(descriptor)
     assert sum(pieces) == 50_000_000
     assert max(pieces) <= 4 * 1024 * 1024
+
+
+def test_what_follows_the_last_part_is_noticed(tmp_path: Path) -> None:
+    stored = members(b"one", b"two")
+    more = stored + b"x"
+    with pytest.raises(ArtifactError, match="it goes on after the last of them"):
+        read(tmp_path / "more", more, hashlib.sha256(more).hexdigest(), described(stored))
 
 
 def load(script: str, chunks: Iterator[bytes], stall: timedelta = MINUTE) -> str:

@@ -102,7 +102,8 @@ def test_any_flipped_bit_is_found(host: Any, data: st.DataObject) -> None:
 def test_other_parts_than_the_manifest_says_are_damage(host: Any, segments: list[dict[str, Any]]) -> None:
     artifact = host.artifact()
     edit(artifact, segments=segments)
-    assert "other parts than its manifest says" in str(verify(host, artifact).error)
+    error = str(verify(host, artifact).error)
+    assert "other parts than its manifest says" in error or "its end is missing" in error
 
 
 def test_what_cannot_be_read_is_a_failure_but_no_finding(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
