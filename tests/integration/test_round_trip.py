@@ -137,7 +137,10 @@ def test_the_artifact_is_where_the_design_says_and_describes_itself(server: Serv
     for segment in manifest.segments:
         member = gzip.decompress(content[segment.offset : segment.offset + segment.length])
         assert len(member) == segment.plain_length
-    assert [segment.kind for segment in manifest.segments][:2] == ["preamble", "dump"]
+    kinds = [segment.kind for segment in manifest.segments]
+    assert kinds[:2] == ["preamble", "definitions"]
+    assert sum(sum(segment.tables.values()) for segment in manifest.segments) == 3
+    assert {segment.kind for segment in manifest.segments if segment.tables} == {"rows"}
 
 
 def test_the_newest_before_a_moment_is_restored(server: Server, host: Host, shop: str) -> None:

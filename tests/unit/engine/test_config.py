@@ -63,7 +63,7 @@ def test_defaults_are_those_of_the_design() -> None:
         ({"policies": [policy(retention={"daily": 0, "weekly": 0, "monthly": 0})]}, "would delete every backup"),
         ({"policies": [policy(retention={"timezone": "Mars/Olympus"})]}, "not a time zone known"),
         ({"policies": [policy(compression={"level": 10})]}, "gzip has the levels 1 to 9, and auto"),
-            ({"policies": [policy(compression={"algorithm": "zstd", "level": 20})]}, "zstd has the levels 1 to 19"),
+        ({"policies": [policy(compression={"algorithm": "zstd", "level": 20})]}, "zstd has the levels 1 to 19"),
         ({"policies": [policy(checksums=["md5"])]}, "must hold sha256, and each name once"),
         ({"policies": [policy(checksums=["sha256", "crc32"])]}, "checksums"),
         ({"policies": [policy(limits={"timeout": "soon"})]}, "'soon' is not a duration"),

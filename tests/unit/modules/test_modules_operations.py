@@ -58,7 +58,7 @@ def artifact(shared: Callable[[str], Any], host: Any) -> Callable[..., Path]:
             plain_bytes=70,
             sha256="0" * 64,
             dbms={"flavour": "mariadb", "version": "11.8.3", "description": "MariaDB 11.8.3"},
-            tool={"name": "mariadb-dump", "version": "11.8.3", "arguments": []},
+            tool={"name": "mariadb-dump", "version": "11.8.3", "calls": []},
             compression={"algorithm": "gzip", "level": 1},
             settings={},
             inventory={},

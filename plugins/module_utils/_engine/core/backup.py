@@ -199,17 +199,22 @@ class BackupRunner:
             )
             writer = ArtifactWriter(partial, algorithm, level, job.policy.checksums)
             writer.add_text("preamble", plan.preamble)
-            complaints = dump_segments(
-                writer,
-                self._context.processes,
-                plan.command,
-                session,
-                stall_timeout=job.policy.limits.stall_timeout,
-                timeout=job.policy.limits.timeout,
-                explain=dbms.explain,
-                progress=lambda done: tell(
-                    Progress(job.database_id, job.database, "dumping", done, inspection.size_bytes or None)
-                ),
+            complaints = "\n".join(
+                dump_segments(
+                    writer,
+                    self._context.processes,
+                    command,
+                    session,
+                    stall_timeout=job.policy.limits.stall_timeout,
+                    timeout=job.policy.limits.timeout,
+                    explain=dbms.explain,
+                    progress=lambda: tell(
+                        Progress(
+                            job.database_id, job.database, "dumping", writer.plain_bytes, inspection.size_bytes or None
+                        )
+                    ),
+                )
+                for command in plan.commands
             )
             facts = session.conclude()
             writer.add_text("postamble", plan.postamble)
@@ -274,9 +279,9 @@ class BackupRunner:
         return {
             "dbms": {"flavour": server.flavour, "version": server.version, "description": server.description},
             "tool": {
-                "name": plan.command.program,
+                "name": plan.commands[0].program,
                 "version": plan.client_version,
-                "arguments": list(plan.command.arguments[1:]),
+                "calls": [list(command.arguments[1:]) for command in plan.commands],
             },
             "settings": inspection.settings,
             "engine_version": __version__,

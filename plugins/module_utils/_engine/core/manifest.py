@@ -65,7 +65,7 @@ class Manifest:
         sha256: Checksum of the artifact, hexadecimal.
         md5: The same by MD5, where the policy asks for it.
         dbms: The server: ``flavour`` (mariadb, mysql, postgresql), ``version``, ``description``.
-        tool: The client that dumped: ``name``, ``version``, ``arguments``.
+        tool: The client that dumped: ``name``, ``version``, and of its ``calls`` the arguments.
         compression: ``algorithm`` and ``level``.
         settings: The database's own settings (character set, encoding, collation, owner …).
         inventory: Names of the objects that the artifact holds, by kind; compared with those of the server.

@@ -129,16 +129,13 @@ class ArtifactWriter:
         return self._hashes[name].hexdigest() if name in self._hashes else None
 
 
-def read_child(
-    child: Child, *, stall_timeout: timedelta, timeout: timedelta, progress: Optional[Callable[[int], None]] = None
-) -> Iterator[bytes]:
+def read_child(child: Child, *, stall_timeout: timedelta, timeout: timedelta) -> Iterator[bytes]:
     """Yield what a child writes to its standard output until it closes it.
 
     Args:
         child: A child started with a pipe for its output.
         stall_timeout: Longest time without a byte.
         timeout: Longest time in all.
-        progress: Called with the bytes read so far.
 
     Raises:
         DumpError: The child was silent or at work for too long; it has been killed.
@@ -146,7 +143,7 @@ def read_child(
     stream = child.process.stdout
     if stream is None:
         raise DumpError(f"{child.program} was started without a pipe.")
-    descriptor, total, deadline = stream.fileno(), 0, time.monotonic() + timeout.total_seconds()
+    descriptor, deadline = stream.fileno(), time.monotonic() + timeout.total_seconds()
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     while True:
@@ -162,9 +159,6 @@ def read_child(
         chunk = os.read(descriptor, PIPE_BYTES)
         if not chunk:
             return
-        total += len(chunk)
-        if progress:
-            progress(total)
         yield chunk
         if time.monotonic() > deadline:
             child.kill()
@@ -187,7 +181,7 @@ def dump_segments(
     stall_timeout: timedelta,
     timeout: timedelta,
     explain: Callable[[str], str],
-    progress: Optional[Callable[[int], None]] = None,
+    progress: Callable[[], None] = lambda: None,
 ) -> str:
     """Run a dump client and write what it sends, cut into segments, or fail.
 
@@ -202,7 +196,7 @@ def dump_segments(
         stall_timeout: Longest time without a byte.
         timeout: Longest time in all.
         explain: Cleans and shortens what the client wrote to standard error.
-        progress: Called with the bytes read so far.
+        progress: Called whenever something has been written.
 
     Returns:
         What the client wrote to standard error: warnings, as errors are refused.
@@ -212,7 +206,7 @@ def dump_segments(
         StorageError: The disk is full or failing.
     """
     with processes.start(command) as child:
-        chunks = read_child(child, stall_timeout=stall_timeout, timeout=timeout, progress=progress)
+        chunks = read_child(child, stall_timeout=stall_timeout, timeout=timeout)
         segmenter = Segmenter(writer, watch)
         while True:
             began = time.perf_counter()
@@ -221,6 +215,7 @@ def dump_segments(
             if not chunk:
                 break
             segmenter.feed(chunk)
+            progress()
         segmenter.finish()
         try:
             code = child.wait(stall_timeout.total_seconds())

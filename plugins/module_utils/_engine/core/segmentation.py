@@ -59,7 +59,7 @@ class Segmenter:
     def __init__(self, sink: SegmentSink, following: Following) -> None:
         self._sink = sink
         self._following = following
-        self._passed = 0  # bytes handed on
+        self._passed = following.settled  # bytes handed on, also by those before us
         self._held = b""  # bytes in which a place to cut may still be found
         self._kind = ""  # of the segment that is open
         self._table: str | None = None  # whose rows are passing

@@ -53,12 +53,14 @@ class Inspection:
         inventory: Names of its objects by kind.
         size_bytes: The server's own estimate of its size.
         warnings: What a dump cannot promise here, in sentences.
+        text_only: Whether a dump can only hold its rows as text in one character set, not byte by byte.
     """
 
     settings: dict[str, Any]
     inventory: dict[str, list[str]]
     size_bytes: int
     warnings: tuple[str, ...] = ()
+    text_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class DumpPlan:
     """How one database will be dumped.
 
     Attributes:
-        command: The client's call, writing SQL to its standard output.
+        commands: The client's calls, each writing SQL to its standard output, one after the other.
         client_version: The client's version.
         preamble: SQL to load before the dump (database settings).
         postamble: SQL to load after it (grants on the database and the like).
@@ -74,7 +76,7 @@ class DumpPlan:
             unpacks it as ``{unpack}``.
     """
 
-    command: Command
+    commands: tuple[Command, ...]
     client_version: str
     preamble: str
     postamble: str

@@ -91,7 +91,7 @@ class DumpSession(abc.ABC):
         Raises:
             DumpError: Either list holds something.
         """
-        program = self.plan.command.program
+        program = self.plan.commands[0].program
         if missing:
             raise DumpError(
                 f"{program} left out what the server has: {_listed(missing)}.",

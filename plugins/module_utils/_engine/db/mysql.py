@@ -18,11 +18,14 @@ from .clients import known_options, knows_option, mysql_client
 from .connection import connect, in_words, mysql_engine, mysql_socket
 from .mysql_examination import Examination
 from .mysql_grants import grant_statements, quote_name, quote_text
-from .mysql_inspection import Query, database_settings, inspect_database
+from .mysql_inspection import Query, database_settings, inspect_database, read_columns
 from .mysql_position import SNAPSHOT_OPTION, current_point
 from .mysql_session import MySqlDumpSession
 
 SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
+# Views may call functions. Triggers and events must not act on what is being loaded.
+_DEFINITIONS = ["--routines"]
+_PROGRAMS = ["--triggers", "--events"]
 _LONGEST_STATEMENT = 4096
 MAX_PACKET = "1073741824"  # the largest that server and client know; rows above the default would abort a dump
 
@@ -107,9 +110,10 @@ class MySql(Dbms):
         """Look at a database and watch over a dump of it, which is to be made while the context lasts."""
         with self._connected() as query:
             inspection = self._inspect(query, database)
+            columns = read_columns(query, database)
             before = current_point(query, self._server)
         plan = self._plan(database, inspection, writes_position=not before.reason)
-        yield MySqlDumpSession(self._connected, self._server, database, inspection, plan, before)
+        yield MySqlDumpSession(self._connected, self._server, database, inspection, plan, before, columns)
 
     def _plan(self, database: str, inspection: Inspection, *, writes_position: bool) -> DumpPlan:
         flavour = self._server.flavour
@@ -118,27 +122,34 @@ class MySql(Dbms):
         options = [
             "--single-transaction",
             "--quick",
-            "--routines",
-            "--events",
-            "--triggers",
-            "--hex-blob",
             "--no-tablespaces",
-            "--default-character-set=utf8mb4",
+            # No client's lock may keep another from loading the same table, and a locked table whose default comes
+            # from a sequence could not be filled when loaded (error 1100).
+            "--skip-add-locks",
             f"--max-allowed-packet={MAX_PACKET}",
         ]
         if flavour == "mysql":
             # Masking policies belong to the server; the dump would drop them there before it makes them.
             own = ["--set-gtid-purged=OFF", "--column-statistics=0", "--skip-masking-policies"]
             options += known_options(client, own)
+        of_rows = [SNAPSHOT_OPTION] if flavour == "mariadb" and writes_position else []
+        if inspection.settings.get("system_versioned_tables"):
+            of_rows += known_options(client, ["--dump-history"])
+        if inspection.text_only:
+            calls = [["--default-character-set=utf8mb4", "--hex-blob", *_DEFINITIONS, *_PROGRAMS, *of_rows]]
         else:
-            # A locked table whose default comes from a sequence could not be filled when loaded (error 1100).
-            options.append("--skip-add-locks")
-            options += [SNAPSHOT_OPTION] if writes_position else []
-            if inspection.settings.get("system_versioned_tables"):
-                options += known_options(client, ["--dump-history"])
+            # Rows pass byte by byte, so that no character is lost on the way through Unicode, and at half the cost;
+            # in definitions, texts of different character sets stand side by side, which only Unicode can hold.
+            calls = [
+                ["--default-character-set=utf8mb4", "--no-data", *_DEFINITIONS, "--skip-triggers"],
+                ["--default-character-set=binary", "--no-create-info", "--skip-triggers", *of_rows],
+                ["--default-character-set=utf8mb4", "--no-data", "--no-create-info", *_PROGRAMS],
+            ]
         loader = "mariadb" if flavour == "mariadb" else "mysql"
         return DumpPlan(
-            command=self._command(client.path, client.number, [*options, "--", database]),
+            commands=tuple(
+                self._command(client.path, client.number, [*options, *call, "--", database]) for call in calls
+            ),
             client_version=client.version,
             preamble=self._preamble(inspection),
             postamble=self._postamble(database, inspection),

@@ -38,6 +38,25 @@ _LOSSY_CHARACTER_SETS = (
     "tis620",
     "ujis",
 )
+# What a server takes back from a session of the character set "binary" exactly as the dump client got it there.
+_TYPES_OF_BYTES = {
+    *("bit", "tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double", "year", "date", "time"),
+    *(
+        "datetime",
+        "timestamp",
+        "char",
+        "varchar",
+        "tinytext",
+        "text",
+        "mediumtext",
+        "longtext",
+        "enum",
+        "set",
+        "binary",
+    ),
+    *("varbinary", "tinyblob", "blob", "mediumblob", "longblob", "geometry", "point", "linestring", "polygon"),
+    *("multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection"),
+}
 _NAMED = 5  # how many names a warning spells out
 
 
@@ -83,7 +102,9 @@ def inspect_database(query: Query, server: Server, database: str) -> Inspection 
         _text(row[0]) for row in query(f"SELECT TABLE_NAME {_TABLES} AND TABLE_TYPE = 'SYSTEM VERSIONED'", own)
     ]
     settings["system_versioned_tables"] = sorted(versioned)
-    return Inspection(settings, inventory, int(size), tuple(_warnings(query, server, own, versioned)))
+    text_only = is_text_only(query, server, database)
+    warnings = _warnings(query, server, own, versioned, text_only)
+    return Inspection(settings, inventory, int(size), tuple(warnings), text_only)
 
 
 def read_inventory(query: Query, server: Server, database: str) -> dict[str, list[str]]:
@@ -93,6 +114,40 @@ def read_inventory(query: Query, server: Server, database: str) -> dict[str, lis
         queries["library"] = _LIBRARIES
     own = {"database": database}
     return {kind: sorted(_text(row[0]) for row in query(sql, own)) for kind, sql in queries.items()}
+
+
+def read_columns(query: Query, database: str) -> dict[str, str]:
+    """Return for each table what tells its columns from others: definitions and rows are dumped one after the other."""
+    described = "COLUMN_NAME, ORDINAL_POSITION, COLUMN_TYPE, IS_NULLABLE, EXTRA, COALESCE(COLLATION_NAME, '')"
+    rows = query(
+        f"SELECT TABLE_NAME, COUNT(*), SUM(CRC32(CONCAT_WS(0x00, {described}))) FROM information_schema.COLUMNS"
+        f" WHERE {named('TABLE_SCHEMA')} GROUP BY TABLE_NAME",
+        {"database": database},
+    )
+    return {_text(name): f"{count}/{digest}" for name, count, digest in rows}
+
+
+def is_text_only(query: Query, server: Server, database: str) -> bool:
+    """Tell whether the rows of a database can only be dumped as text in one character set, not byte by byte.
+
+    In a session of the character set ``binary``, MySQL refuses JSON and reads the texts that bound partitions wrongly,
+    MariaDB takes the text of a UUID or an address for its bytes. MySQL's client cannot name a database there that has
+    letters outside ASCII.
+    """
+    if server.flavour == "mysql" and not database.isascii():
+        return True
+    own = {"database": database}
+    types = query(f"SELECT DISTINCT DATA_TYPE FROM information_schema.COLUMNS WHERE {named('TABLE_SCHEMA')}", own)
+    if not {_text(row[0]).lower() for row in types} <= _TYPES_OF_BYTES:
+        return True
+    if server.flavour == "mariadb":
+        return False
+    partitions = query(
+        f"SELECT PARTITION_DESCRIPTION, PARTITION_EXPRESSION, SUBPARTITION_EXPRESSION"
+        f" FROM information_schema.PARTITIONS WHERE {named('TABLE_SCHEMA')} AND PARTITION_NAME IS NOT NULL",
+        own,
+    )
+    return not all(_text(value).isascii() for row in partitions for value in row if value is not None)
 
 
 def tables_kept_elsewhere(query: Query, database: str) -> set[str]:
@@ -120,7 +175,7 @@ def database_settings(query: Query, server: Server, database: str) -> dict[str, 
     return settings
 
 
-def _warnings(query: Query, server: Server, own: dict[str, str], versioned: list[str]) -> list[str]:
+def _warnings(query: Query, server: Server, own: dict[str, str], versioned: list[str], text_only: bool) -> list[str]:
     """Say what a dump by the vendor's client cannot carry."""
     engines = query(f"SELECT TABLE_NAME, ENGINE {_STORED}", own)
     loose = [_text(name) for name, engine in engines if engine and engine not in TRANSACTIONAL_ENGINES]
@@ -133,7 +188,7 @@ def _warnings(query: Query, server: Server, own: dict[str, str], versioned: list
     lossy = [
         f"{_text(table)}.{_text(column)}"
         for table, column, _kind, charset in columns
-        if charset and _text(charset) in _LOSSY_CHARACTER_SETS
+        if text_only and charset and _text(charset) in _LOSSY_CHARACTER_SETS
     ]
     has_history = server.flavour == "mariadb" and server.number >= (10, 11)
     found = {

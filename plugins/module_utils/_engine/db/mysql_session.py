@@ -18,7 +18,7 @@ from .base import DumpPlan, Inspection, Server
 from .dump_reader import Cut
 from .dump_session import COUNTED, DumpFacts, DumpSession
 from .mysql_dump import Definition, MySqlDumpReader
-from .mysql_inspection import Query, read_inventory, tables_kept_elsewhere
+from .mysql_inspection import Query, read_columns, read_inventory, tables_kept_elsewhere
 from .mysql_position import Point, current_point, position_of
 
 Inventory = Mapping[str, list[str]]
@@ -37,6 +37,7 @@ class MySqlDumpSession(DumpSession):
         inspection: Inspection,
         plan: DumpPlan,
         before: Point,
+        columns: Mapping[str, str],
     ) -> None:
         """Begin.
 
@@ -47,18 +48,20 @@ class MySqlDumpSession(DumpSession):
             inspection: What the server said of it before.
             plan: How it is dumped.
             before: Where the binary log ended before.
+            columns: What the columns of each table were before.
         """
         super().__init__(inspection, plan, MySqlDumpReader(dollar_quotes=server.flavour == "mysql"))
         self._connected = connected
         self._server = server
         self._database = database
         self._before = before
+        self._columns = columns
         self._after: Point | None = None
 
     def feed(self, chunk: bytes) -> Sequence[Cut]:
         """Take note of the next bytes of the dump, and return where the stream may be cut."""
         cuts = super().feed(chunk)
-        if self._after is None and self.reader.definitions:  # so the snapshot is taken
+        if self._after is None and self.reader.rows:  # so the snapshot is taken
             self._after = self._now()
         return cuts
 
@@ -76,6 +79,7 @@ class MySqlDumpSession(DumpSession):
         before = self.inspection.inventory
         with self._connected() as query:
             after = read_inventory(query, self._server, self._database)
+            columns = read_columns(query, self._database)
             kept_elsewhere = tables_kept_elsewhere(query, self._database)
             held, unexpected = self._recognised(query, before, after)
         missing = [
@@ -86,6 +90,10 @@ class MySqlDumpSession(DumpSession):
         rows = {name: self.reader.rows[name] for name in sorted(self.reader.rows)}
         without = set(held["table"]) - rows.keys()
         missing += [f"the rows of table {name}" for name in sorted(without - kept_elsewhere)]
+        strangers = self.reader.rows.keys() - set(held["table"])
+        unexpected += [f"the rows of table {name}" for name in sorted(strangers) if f"table {name}" not in unexpected]
+        common = sorted(columns.keys() & self._columns.keys() & set(held["table"]))
+        unexpected += [f"table {name} with other columns" for name in common if columns[name] != self._columns[name]]
         self._refuse(missing, unexpected)
         row_counts: dict[str, object] = {"method": COUNTED, "approximate": bool(self.reader.doubt)}
         if self.reader.doubt:

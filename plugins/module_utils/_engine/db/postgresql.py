@@ -178,7 +178,7 @@ class PostgreSql(Dbms):
         # Else the account may have an encoding of its own set, and objects would not be named as the server names them.
         options += [f"--encoding={inspection.settings['encoding']}", *more]
         return DumpPlan(
-            command=self._command(client.path, options, database),
+            commands=(self._command(client.path, options, database),),
             client_version=client.version,
             preamble=preamble_statements(inspection.settings),
             postamble=settings_statements(inspection.settings),

@@ -88,7 +88,7 @@ def test_a_whole_dump_is_stored_counted_and_hashed(tmp_path: Path) -> None:
         stall_timeout=MINUTE,
         timeout=MINUTE,
         explain=lambda _text: "",
-        progress=seen.append,
+        progress=lambda: seen.append(writer.plain_bytes),
     )
     writer.add_text("postamble", "")
     partial.seal()
@@ -102,7 +102,7 @@ def test_a_whole_dump_is_stored_counted_and_hashed(tmp_path: Path) -> None:
     assert writer.checksum("md5") == hashlib.md5(stored).hexdigest()
     assert watch.seen == plain.removeprefix(b"-- first\n")
     assert [s.kind for s in writer.segments] == ["preamble", "definitions"]
-    assert seen[-1] == writer.segments[1].plain_length
+    assert seen[-1] == writer.plain_bytes
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ NO_LOG = Point(reason="no log")
 
 
 def plan(program: str) -> DumpPlan:
-    return DumpPlan(Command((program,)), "1", "", "", "")
+    return DumpPlan((Command((program,)),), "1", "", "", "")
 
 
 MYSQL_KINDS = ("table", "view", "sequence", "trigger", "routine", "event")
@@ -40,12 +40,15 @@ class FakeMySql:
         self.after = after
         self.engines = engines or {}
         self.offset = 100
+        self.columns = {"a": (1, "before")}
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[Query]:
         yield self.answer
 
     def answer(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        if "CRC32" in statement:
+            return [(name, *found) for name, found in self.columns.items()]
         if "ENGINE" in statement:
             return list(self.engines.items())
         if "log_bin" in statement:
@@ -70,6 +73,7 @@ def session(before: dict[str, list[str]], server: FakeMySql, point: Point = NO_L
         Inspection({}, before, 0),
         plan("mysqldump"),
         point,
+        {"a": "1/before"},
     )
 
 
@@ -105,6 +109,16 @@ def test_a_dump_of_mysql_that_agrees_says_what_it_holds() -> None:
     assert facts.row_counts["approximate"] is False
     assert list(facts.row_counts["left_out"]) == ["merged"]
     assert facts.position == {"type": None, "reason": "no log"}
+
+
+def test_definitions_that_change_between_those_and_the_rows_are_noticed() -> None:
+    both = inventory(table=["a"])
+    server = FakeMySql(inventory(table=["a", "new"]))
+    watching = session(both, server)
+    watching.feed(table("a") + b"INSERT INTO `new` VALUES (1);\n")
+    server.columns = {"a": (2, "after"), "new": (1, "x")}
+    with pytest.raises(DumpError, match=r"not have: the rows of table new, table a with other columns\."):
+        watching.conclude()
 
 
 def test_a_table_of_mysql_without_its_rows_is_noticed() -> None:
