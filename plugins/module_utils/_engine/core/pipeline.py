@@ -168,6 +168,9 @@ def read_child(child: Child, *, stall_timeout: timedelta, timeout: timedelta) ->
 class Watch(Following, Protocol):
     """What takes note of a dump in passing and judges its end."""
 
+    def begin(self) -> None:
+        """Expect a dump, after the one before has ended."""
+
     def unfinished(self) -> str:
         """Return where the dump stopped short; empty if its end was the true one."""
 
@@ -207,6 +210,7 @@ def dump_segments(
     """
     with processes.start(command) as child:
         chunks = read_child(child, stall_timeout=stall_timeout, timeout=timeout)
+        watch.begin()
         segmenter = Segmenter(writer, watch)
         while True:
             began = time.perf_counter()

@@ -81,6 +81,10 @@ class DumpReader(abc.ABC):
     def unfinished(self) -> str:
         """Return where the stream stopped short, for the end of a sentence; empty if it ended as a whole dump does."""
 
+    @abc.abstractmethod
+    def begin(self) -> None:
+        """Expect a dump, after the one before has ended: a database may be dumped by several calls."""
+
     def opening(self, table: str) -> str:
         """Return the statement that the rows of a table are part of; empty where each piece of rows has its own."""
         return ""

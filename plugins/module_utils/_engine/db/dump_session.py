@@ -51,6 +51,10 @@ class DumpSession(abc.ABC):
         self.plan = plan
         self.reader = reader
 
+    def begin(self) -> None:
+        """Expect a dump, after the one before has ended."""
+        self.reader.begin()
+
     def feed(self, chunk: bytes) -> Sequence[Cut]:
         """Take note of the next bytes of the dump, and return where the stream may be cut.
 

@@ -68,6 +68,10 @@ class PostgreSqlDumpReader(DumpReader):
         self._ended = False  # an end marker has been seen
         self._went_on = False  # a statement came after it: this is more than one dump
 
+    def begin(self) -> None:
+        """Expect a dump, after the one before has ended."""
+        self._ended = self._went_on = self._complete = False
+
     def _step(self, data: bytes, position: int) -> int:
         return self._state(data, position)
 

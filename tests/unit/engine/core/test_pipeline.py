@@ -35,6 +35,9 @@ class Watch:
     def __init__(self) -> None:
         self.seen = b""
 
+    def begin(self) -> None:
+        self.seen = b""
+
     def feed(self, chunk: bytes) -> Sequence[Cut]:
         self.seen += chunk
         return ()
