@@ -51,9 +51,10 @@ def damaged(content: bytes) -> bytes:
 def with_statement(content: bytes, manifest: dict[str, Any], statement: bytes) -> tuple[bytes, dict[str, Any]]:
     """Put a statement before the end of the dump, and make the manifest fit."""
     made, segments, plain_bytes = b"", [], 0
-    for segment in manifest["segments"]:
+    last = max(index for index, segment in enumerate(manifest["segments"]) if segment["kind"] != "postamble")
+    for index, segment in enumerate(manifest["segments"]):
         plain = gzip.decompress(content[segment["offset"] : segment["offset"] + segment["length"]])
-        if segment["kind"] == "dump":
+        if index == last:
             cut = plain.rindex(
                 b"\n\n", 0, plain.rindex(b"dump complete" if b"PostgreSQL" in plain else b"-- Dump completed")
             )
