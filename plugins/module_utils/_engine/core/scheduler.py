@@ -206,6 +206,8 @@ RestrictSUIDSGID=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
+# setpriv, which lets clients end with us, sets the capabilities that it has, none of them, anew.
+SystemCallFilter=capset
 SystemCallErrorNumber=EPERM
 """
 

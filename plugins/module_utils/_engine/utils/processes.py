@@ -205,7 +205,12 @@ def _ending_with_us() -> tuple[str, ...]:
     between fork and exec ourselves is not safe with threads.)
     """
     setpriv = shutil.which("setpriv")
-    return (setpriv, "--pdeathsig", "KILL") if setpriv else ()
+    if setpriv is None:
+        return ()
+    before = (setpriv, "--pdeathsig", "KILL")
+    # Some sandboxes do not let it do its work; a client that might outlive us is better than none.
+    works = subprocess.run([*before, setpriv, "--version"], capture_output=True, check=False).returncode == 0
+    return before if works else ()
 
 
 def _clean_environment() -> dict[str, str]:

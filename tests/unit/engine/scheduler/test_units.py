@@ -144,6 +144,11 @@ class TestService:
         service = service_of(config_with(nightly(), **settings))
         assert (service["ProtectHome"], service["PrivateTmp"]) == ([home], [tmp])
 
+    def test_clients_may_be_bound_to_its_life(self) -> None:
+        """What setpriv needs comes back after all that is privileged was taken away."""
+        service = service_of(config_with(nightly()))
+        assert service["SystemCallFilter"] == ["@system-service", "~@privileged @resources", "capset"]
+
     def test_it_leaves_no_core_with_secrets_and_no_open_files(self) -> None:
         service = service_of(config_with(nightly()))
         assert service["LimitCORE"] == ["0"]

@@ -8,6 +8,12 @@ import os
 import select
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from vya_backupdb.utils import processes
+from vya_backupdb.utils.processes import Command, ProcessTable
 
 STARTS_A_CHILD = """
 import time
@@ -32,3 +38,16 @@ def test_a_child_ends_when_the_engine_is_killed(engine_environment: dict[str, st
         os.close(child)
         engine.stdout.close()
     assert ended
+
+
+def test_where_the_kernel_may_not_be_asked_clients_run_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "setpriv").write_text("#!/bin/sh\necho 'activate capabilities: Operation not permitted' >&2; exit 1\n")
+    (tmp_path / "setpriv").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    processes._ending_with_us.cache_clear()
+    try:
+        assert ProcessTable().run(Command(("/bin/echo", "here"))) == (0, "here\n", "")
+    finally:
+        processes._ending_with_us.cache_clear()
