@@ -119,7 +119,7 @@ def parse_grants(lines: Iterable[str], literal: bool = False) -> Grants:
 
 def quote_account(account: str) -> str:
     """Quote what ``CURRENT_USER()`` returns, ``user@host``."""
-    user, _, host = account.rpartition("@")
+    user, _at, host = account.rpartition("@")
     return f"{quote_text(user)}@{quote_text(host)}"
 
 

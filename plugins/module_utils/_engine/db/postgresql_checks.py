@@ -59,7 +59,7 @@ def _privileges_held(account: Account) -> list[Check]:
         Check(
             "privileges",
             WARNING,
-            f"The role may read everything that there is now, but lacks {', '.join(name for name, _ in lacking)}:"
+            f"The role may read everything that there is now, but lacks {', '.join(name for name, _grant in lacking)}:"
             " a table made tomorrow may fail its backup.",
             f"As a superuser: {' '.join(grant for _name, grant in lacking)}",
         )
