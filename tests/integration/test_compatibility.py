@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from servers import ACCOUNT, PASSWORD, Host, Server
 
+from vya_backupdb.core.manifest import seal_document
 from vya_backupdb.db import clients
 from vya_backupdb.errors import RestoreError
 from vya_backupdb.security.credentials import open_store
@@ -410,7 +411,7 @@ def test_extensions_and_tablespaces_that_the_server_lacks(
     assert document["settings"]["needs"]["extensions"]["hstore"]
     document["inventory"]["extension"].append("vya_none")
     document["settings"]["needs"]["tablespaces"] = ["vya_fast"]
-    manifest.write_text(json.dumps(document))
+    manifest.write_bytes(seal_document(document))
     with pytest.raises(RestoreError, match=r"vya_none\. .*vya_fast; nothing was changed"):
         host.engine().restore(database_id=server.database_id, database=DATABASE, overwrite=True)
     assert server.sql("SELECT count(*) FROM item;", DATABASE) == "2"

@@ -17,7 +17,7 @@ import pytest
 from servers import Host, Server
 
 from vya_backupdb.core import restore as restore_module
-from vya_backupdb.core.manifest import SUFFIX
+from vya_backupdb.core.manifest import SUFFIX, seal_document
 from vya_backupdb.errors import (
     ArtifactError,
     BackupDbError,
@@ -55,7 +55,7 @@ def rewrite(artifact: Path, change: Callable[[bytes], bytes]) -> None:
         "sha256": hashlib.sha256(stored).hexdigest(),
         "segments": [{"kind": "dump", "offset": 0, "length": len(stored), "plain_length": len(plain)}],
     }
-    path.write_text(json.dumps(manifest))
+    path.write_bytes(seal_document(manifest))
 
 
 def with_bad_statement(plain: bytes) -> bytes:
@@ -154,7 +154,7 @@ def change_manifest(artifact: Path, **changes: str) -> None:
     path = artifact.with_name(artifact.name + SUFFIX)
     manifest = json.loads(path.read_bytes())
     manifest["dbms"] |= changes
-    path.write_text(json.dumps(manifest))
+    path.write_bytes(seal_document(manifest))
 
 
 def test_a_server_that_cannot_take_the_artifact_is_named(server: Server, host: Host, shop: str, artifact: Path) -> None:

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SUFFIX = ".manifest.json"
+SUFFIX, SEAL = ".manifest.json", "manifest_sha256"
 ACCOUNT = "vya-backupdb"
 INSERTED = {
     ("break", "mysql"): b"\nNO SERVER TAKES THIS;\n",
@@ -33,7 +33,7 @@ def write(path: Path, content: bytes, manifest: dict[str, Any]) -> str:
     """Write an artifact and its manifest as the engine's own user would have."""
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {**manifest, "artifact": path.name}
-    for target, data in ((path, content), (Path(f"{path}{SUFFIX}"), json.dumps(document).encode())):
+    for target, data in ((path, content), (Path(f"{path}{SUFFIX}"), sealed(document))):
         target.write_bytes(data)
         target.chmod(0o640)
         shutil.chown(target, ACCOUNT, ACCOUNT)
@@ -41,6 +41,13 @@ def write(path: Path, content: bytes, manifest: dict[str, Any]) -> str:
         if directory.owner() != ACCOUNT and directory != Path("/tmp"):
             shutil.chown(directory, ACCOUNT, ACCOUNT)
     return str(path)
+
+
+def sealed(document: dict[str, Any]) -> bytes:
+    """A manifest with a checksum of itself as its last entry."""
+    entries = {key: value for key, value in document.items() if key != SEAL}
+    body = json.dumps(entries).removesuffix("}").encode()
+    return body + f',\n  "{SEAL}": "{hashlib.sha256(body).hexdigest()}"\n}}\n'.encode()
 
 
 def damaged(content: bytes) -> bytes:

@@ -265,7 +265,7 @@ def test_retention_of_a_database_needs_its_instance(run_module: Callable[..., An
 
 
 def test_a_shrink_is_accepted_by_whoever_has_looked(
-    run_module: Callable[..., Any], artifact: Callable[..., Path], host: Any
+    run_module: Callable[..., Any], artifact: Callable[..., Path], host: Any, shared: Callable[[str], Any]
 ) -> None:
     """With the real engine; saying so twice changes nothing more."""
     retention = {"daily": 1, "weekly": 0, "monthly": 0}
@@ -273,7 +273,8 @@ def test_a_shrink_is_accepted_by_whoever_has_looked(
     host.configure(policies=[policy])
     old, small = artifact(1), artifact(0)
     manifest = Path(f"{small}.manifest.json")
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text("utf-8")), "plain_bytes": 0}), encoding="utf-8")
+    changed = {**json.loads(manifest.read_text("utf-8")), "plain_bytes": 0}
+    manifest.write_bytes(shared("_engine.core.manifest").seal_document(changed))
     result = run_module("backup_retention")
     assert "less than 50% of what is normal" in result["held"][0]["reason"]
     assert result["changed"] is False

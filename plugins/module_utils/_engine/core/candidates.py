@@ -14,7 +14,7 @@ from typing import Any, Optional
 from ..errors import ArtifactError
 from ..utils.clock import from_text
 from .listing import Entry
-from .manifest import PROOFS, SCHEMA_VERSION
+from .manifest import PROOFS, SCHEMA_VERSION, is_sealed
 from .marks import hold_path, read_mark
 
 # The name is the authority for the time; a manifest that is this far from it has been altered or belongs elsewhere.
@@ -64,12 +64,13 @@ def read_candidate(entry: Entry, hostname: str) -> Candidate:
         ArtifactError: It is damaged, foreign, or contradicts its place; the message says so in a few words.
     """
     try:
-        document = json.loads(entry.manifest_path.read_bytes())
+        content = entry.manifest_path.read_bytes()
+        document = json.loads(content)
         version = document["schema_version"]
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise LaterSchemaError(f"its manifest is of a later schema version ({version})")
         contradiction = contradiction_of(entry, hostname, document, from_text(document["created_at"]))
-        if not isinstance(version, int) or document["proof"] not in PROOFS or contradiction:
+        if not isinstance(version, int) or document["proof"] not in PROOFS or not is_sealed(content) or contradiction:
             raise ArtifactError(contradiction or "its manifest is damaged")
         hold = read_mark(hold_path(entry.path)) if entry.held else None
         return Candidate(

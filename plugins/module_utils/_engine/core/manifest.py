@@ -10,7 +10,9 @@ check and restore it.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +24,8 @@ from ..utils.files import write_atomically
 
 SCHEMA_VERSION = 1
 SUFFIX = ".manifest.json"
+SEAL = "manifest_sha256"
+_SEAL_ENTRY = f',\n  "{SEAL}": "{{}}"\n}}}}\n'
 PROOFS = ("sealed", "verified", "restored")
 
 
@@ -133,7 +137,7 @@ class Manifest:
         for key in ("created_at", "finished_at", "proven_at"):
             moment = document[key]
             document[key] = moment.isoformat().replace("+00:00", "Z") if moment else None
-        return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True).encode("utf-8") + b"\n"
+        return seal_document(document)
 
     def write(self, directory: Path) -> Path:
         """Write it beside its artifact, atomically, and return its path.
@@ -146,6 +150,19 @@ class Manifest:
         return path
 
 
+def seal_document(document: Mapping[str, Any]) -> bytes:
+    """Return a manifest's document as it is stored: its last entry is the SHA-256 of all bytes before that entry."""
+    entries = {key: value for key, value in document.items() if key != SEAL}
+    body = json.dumps(entries, indent=2, ensure_ascii=False, sort_keys=True).removesuffix("\n}").encode("utf-8")
+    return body + _SEAL_ENTRY.format(hashlib.sha256(body).hexdigest()).encode("ascii")
+
+
+def is_sealed(content: bytes) -> bool:
+    """Tell whether a manifest's bytes are those that were written."""
+    body = content[: -len(_SEAL_ENTRY.format("0" * 64))]
+    return content[len(body) :] == _SEAL_ENTRY.format(hashlib.sha256(body).hexdigest()).encode("ascii")
+
+
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest.
 
@@ -156,7 +173,8 @@ def read_manifest(path: Path) -> Manifest:
         ArtifactError: It is missing, unreadable, damaged, or of a later schema version.
     """
     try:
-        document = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        document = json.loads(content)
     except FileNotFoundError:
         raise ArtifactError(
             f"There is no manifest {path}.", "Without it the file is no backup: it may be unfinished or foreign."
@@ -171,6 +189,10 @@ def read_manifest(path: Path) -> Manifest:
         raise ArtifactError(
             f"The manifest {path} has schema version {document['schema_version']}; this engine knows {SCHEMA_VERSION}.",
             "Upgrade the engine by applying the role vya.backupdb.runtime.",
+        )
+    if not is_sealed(content):
+        raise ArtifactError(
+            f"The manifest {path} is damaged or was changed: it differs from its own checksum.", "Use another artifact."
         )
     try:
         names = {f.name for f in dataclasses.fields(Manifest)}

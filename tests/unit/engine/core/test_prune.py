@@ -16,6 +16,7 @@ import pytest
 from vya_backupdb.core.catalog import FAILED, LOST, SUCCESS, VANISHED
 from vya_backupdb.core.holds import put_hold, take_hold_off
 from vya_backupdb.core.locks import artifact_in_use, database_lock
+from vya_backupdb.core.manifest import seal_document
 from vya_backupdb.core.marks import Mark, damage_path, hold_path, read_mark, write_mark
 from vya_backupdb.core.retention import INTERRUPTED, accept_database, databases_of, prune_database
 from vya_backupdb.errors import ArtifactError, LockedError
@@ -39,7 +40,7 @@ def reasons(report: RetentionReport, artifact: Path) -> list[str]:
 
 
 def edit(manifest: Path, **changes: Any) -> None:
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **changes}))
+    manifest.write_bytes(seal_document({**json.loads(manifest.read_text()), **changes}))
 
 
 def test_what_is_spent_goes_and_is_on_record_with_its_reason(host: Any, manifest_of: ManifestOf) -> None:

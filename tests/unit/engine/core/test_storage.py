@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import hashlib
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vya_backupdb.core.locks import database_lock
-from vya_backupdb.core.manifest import SUFFIX, Manifest, Segment, read_manifest
+from vya_backupdb.core.manifest import SUFFIX, Manifest, Segment, read_manifest, seal_document
 from vya_backupdb.core.storage import (
     PartialFile,
     Storage,
@@ -235,7 +236,7 @@ def test_a_manifest_of_an_engine_that_did_not_count_rows_is_read(tmp_path: Path)
     document = json.loads(path.read_text())
     for key in ("rows", "row_counts", "position", "md5"):
         del document[key]
-    path.write_text(json.dumps(document))
+    path.write_bytes(seal_document(document))
     older = read_manifest(path)
     assert (older.rows, older.row_counts, older.position, older.md5) == (None, {}, None, None)
     assert older.inventory == written.inventory
@@ -257,7 +258,7 @@ def test_a_manifest_that_cannot_be_right_is_refused(
     tmp_path: Path, change: dict[str, object], message: str | None
 ) -> None:
     path = manifest().write(tmp_path)
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    path.write_bytes(seal_document({**json.loads(path.read_text()), **change}))
     if message is None:
         read_manifest(path)
     else:
@@ -267,8 +268,22 @@ def test_a_manifest_that_cannot_be_right_is_refused(
 
 def test_unknown_fields_of_a_manifest_are_passed_over(tmp_path: Path) -> None:
     path = manifest().write(tmp_path)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "later": 1}))
+    path.write_bytes(seal_document({**json.loads(path.read_text()), "later": 1}))
     assert read_manifest(path).database == "mydb"
+
+
+def test_a_manifest_that_differs_from_its_own_checksum_is_refused(tmp_path: Path) -> None:
+    path = manifest().write(tmp_path)
+    whole = path.read_bytes()
+    body, _, seal = whole.rpartition(b',\n  "manifest_sha256": "')
+    assert seal == hashlib.sha256(body).hexdigest().encode() + b'"\n}\n'
+    changed = [whole.replace(b'"mydb"', b'"mxdb"', 1), whole + b"\n", body + b"\n}\n", whole.replace(b"  ", b" ", 1)]
+    changed += [whole.replace(b"manifest_sha256", b"manifest_sha255"), whole.replace(seal[:2], b"zz")]
+    for content in changed:
+        assert content != whole
+        path.write_bytes(content)
+        with pytest.raises(ArtifactError, match="damaged"):
+            read_manifest(path)
 
 
 def test_an_unreadable_manifest_is_named(tmp_path: Path) -> None:

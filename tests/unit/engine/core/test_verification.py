@@ -21,6 +21,7 @@ from vya_backupdb.core.backup import Progress
 from vya_backupdb.core.catalog import FAILED, SUCCESS
 from vya_backupdb.core.events import Batch
 from vya_backupdb.core.locks import artifact_for_removal
+from vya_backupdb.core.manifest import seal_document
 from vya_backupdb.core.marks import damage_path, read_mark
 from vya_backupdb.core.overview import find_problems
 from vya_backupdb.core.retention import prune_database
@@ -44,7 +45,7 @@ def damage(artifact: Path) -> None:
 
 def edit(artifact: Path, **changes: Any) -> None:
     manifest = artifact.with_name(artifact.name + ".manifest.json")
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **changes}))
+    manifest.write_bytes(seal_document({**json.loads(manifest.read_text()), **changes}))
 
 
 def test_what_is_whole_is_verified(host: Any) -> None:
