@@ -11,7 +11,7 @@ SHELL := /bin/bash
 # Ansible refuses to work in any other encoding, and a fresh machine often has no locale at all.
 export LC_ALL := C.UTF-8
 
-STAGES := lint types unit sanity bases integration molecule end-to-end coverage
+STAGES := lint types unit sanity bases integration faults molecule end-to-end coverage
 FLEET := python3 tests/fleet/fleet.py
 PYTHON := .venv/bin/python
 
@@ -36,6 +36,7 @@ unit: setup ## Unit tests
 sanity: setup ## ansible-test sanity on the built collection
 bases: setup ## Base roots of the test hosts, once for all stages that boot hosts
 integration: setup ## The engine against real servers, on bookworm, trixie and sid
+faults: setup ## Servers, clients, disks and the engine itself killed, filled, damaged; on bookworm and sid
 molecule: setup ## The roles on real hosts; one of them with ROLE=schedule
 end-to-end: setup ## From site.yml to a restored database, on bookworm, trixie and sid
 coverage: setup ## What unit and integration tests have covered, and whether that is enough

@@ -5,6 +5,9 @@
 
 The hosts see the checkout read-only and install offline what scripts/setup.sh has downloaded. Words after the options
 go to pytest: ``make setup && .venv/bin/python scripts/integration.py --host sid tests/integration -k restore``.
+
+With ``--faults`` it runs tests/faults instead: for both kinds of servers of a host side by side, since most of its time
+is waiting, and without measuring what is covered, since most of it is killed.
 """
 
 from __future__ import annotations
@@ -24,27 +27,44 @@ sys.path.insert(0, str(REPOSITORY / "tests" / "fleet"))
 from vya_fleet import Fleet, FleetError, Interrupted  # noqa: E402
 
 SUITES = ("bookworm", "trixie", "sid")
+# The oldest MariaDB and PostgreSQL, and MySQL with the newest PostgreSQL.
+FAULT_SUITES = ("bookworm", "sid")
 COVERAGE = REPOSITORY / ".build" / "coverage"
 WHEELS = REPOSITORY / ".build" / "wheels-tests"
 INTERRUPTED = 130
 # The checkout is read-only, so whatever pytest and Hypothesis remember goes elsewhere.
-ON_HOST = """
+PREPARE = """
 set -eu
 python3 -m venv /opt/tests
 /opt/tests/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links /wheels \
     --require-hashes --requirement /checkout/tests/integration/requirements.txt
+"""
+ON_HOST = """
+set -eu
 cd /checkout
 export COVERAGE_FILE="/coverage/.coverage.integration.$1" HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis
 export PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8
 shift
-exec /opt/tests/bin/python -m pytest -p no:cacheprovider --color=no --cov --cov-report= --cov-fail-under=0 "$@"
+exec /opt/tests/bin/python -m pytest -p no:cacheprovider --color=no "$@"
 """
+MEASURED = ("--cov", "--cov-report=", "--cov-fail-under=0")
+KINDS = ("mysql", "postgresql")
 
 
-def run_on(fleet: Fleet, host: str, arguments: Sequence[str], seconds: float) -> tuple[str, bool]:
-    """Run the tests on one host; returns what they wrote, and whether all of them passed."""
+def run_on(fleet: Fleet, host: str, parts: Sequence[Sequence[str]], seconds: float) -> tuple[str, bool]:
+    """Run the tests on one host, parts side by side; returns what they wrote, and whether all of them passed."""
+    with ThreadPoolExecutor(len(parts)) as pool:
+        text, good = run_words(fleet, host, PREPARE, (), seconds)
+        if not good:
+            return text, False
+        results = list(pool.map(lambda arguments: run_words(fleet, host, ON_HOST, [host, *arguments], seconds), parts))
+    return "\n".join(text for text, _good in results), all(good for _text, good in results)
+
+
+def run_words(fleet: Fleet, host: str, script: str, arguments: Sequence[str], seconds: float) -> tuple[str, bool]:
+    """Run a script on a host; returns what it wrote, and whether it ended well."""
     began = time.monotonic()
-    words = ["sh", "-c", f"{{ {ON_HOST} }} 2>&1", "sh", host, *arguments]
+    words = ["sh", "-c", f"{{ {script} }} 2>&1", "sh", *arguments]
     try:
         done = fleet.run(host, words, check=False, timeout=seconds)
     except subprocess.TimeoutExpired as timeout:
@@ -54,19 +74,24 @@ def run_on(fleet: Fleet, host: str, arguments: Sequence[str], seconds: float) ->
     return text, done.returncode == 0
 
 
-def run(hosts: Sequence[str], arguments: Sequence[str], seconds: float) -> bool:
-    """Boot the hosts, run the tests on all of them side by side, and end the hosts; whether all tests passed."""
+def run(name: str, hosts: Sequence[str], parts: Sequence[Sequence[str]], seconds: float) -> bool:
+    """Boot the hosts, run the tests on all of them side by side, and end the hosts; whether all tests passed.
+
+    Args:
+        name: The fleet's name, before this process's number.
+        hosts: The suites to run on.
+        parts: Arguments of pytest, for each part that is run by itself.
+        seconds: After so long a host is given up.
+    """
     COVERAGE.mkdir(parents=True, exist_ok=True)
     COVERAGE.chmod(0o1777)  # processes of other users are measured too
-    for old in COVERAGE.glob(".coverage.integration.*"):
-        old.unlink()
     binds = [(REPOSITORY, "/checkout", False), (WHEELS, "/wheels", False), (COVERAGE, "/coverage", True)]
     good = True
     with (
-        Fleet(f"integration-{os.getpid()}", dict(zip(hosts, hosts, strict=True)), binds=binds) as fleet,
+        Fleet(f"{name}-{os.getpid()}", dict(zip(hosts, hosts, strict=True)), binds=binds) as fleet,
         ThreadPoolExecutor(len(hosts)) as pool,
     ):
-        running = {pool.submit(run_on, fleet, host, arguments, seconds): host for host in hosts}
+        running = {pool.submit(run_on, fleet, host, parts, seconds): host for host in hosts}
         for future in as_completed(running):
             text, passed = future.result()
             good = good and passed
@@ -80,9 +105,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run tests/integration inside real hosts.")
     parser.add_argument("--host", action="append", choices=SUITES, help="default: all")
     parser.add_argument("--timeout", type=float, default=2400, help="seconds for each host (default: %(default)s)")
+    parser.add_argument("--faults", action="store_true", help="run tests/faults instead (default: bookworm and sid)")
     args, others = parser.parse_known_args()
+    if args.faults:
+        name, hosts = "faults", args.host or FAULT_SUITES
+        parts = [[f"--server={kind}", *(others or ["tests/faults"])] for kind in KINDS]
+    else:
+        name, hosts, parts = "integration", args.host or SUITES, [[*MEASURED, *(others or ["tests/integration"])]]
+        for old in COVERAGE.glob(".coverage.integration.*"):
+            old.unlink()
     try:
-        return 0 if run(args.host or SUITES, others or ["tests/integration"], args.timeout) else 1
+        return 0 if run(name, hosts, parts, args.timeout) else 1
     except FleetError as error:
         sys.stderr.write(f"integration: {error}\n")
         return 2

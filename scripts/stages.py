@@ -62,6 +62,7 @@ def all_stages() -> dict[str, Stage]:
         Stage("bases", [(*FLEET, "base")]),
         Stage("end-to-end", [("pytest", "tests/end_to_end")], after=["bases"]),
         Stage("integration", [("python", "scripts/integration.py")], after=["bases"]),
+        Stage("faults", [("python", "scripts/integration.py", "--faults", "--quiet", "tests/faults")], after=["bases"]),
         *(
             Stage(f"molecule-{path.parts[-4]}", [("scripts/molecule.sh", path.parts[-4])], ["bases"])
             for path in scenarios

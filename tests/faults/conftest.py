@@ -8,6 +8,7 @@ It runs as root inside a host of the test fleet, like the tests in ``tests/integ
 from __future__ import annotations
 
 import gc
+import os
 import random
 import sys
 import tempfile
@@ -25,6 +26,19 @@ from servers import Host, Server, configured_host, prepared_servers
 
 SEED = 20260109
 _table = Table()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the suite run twice at once, for one kind of server each."""
+    parser.addoption("--server", choices=("mysql", "postgresql"), help="only faults of this kind of server")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is of another kind of server."""
+    kind = config.getoption("--server")
+    others = [item for item in items if kind and item.callspec.params["server"] != kind]  # type: ignore[attr-defined]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -81,13 +95,14 @@ def loaded(servers: dict[str, Server], tmp_path_factory: pytest.TempPathFactory)
     """Do everything once in this process, so that those forked from it find all libraries loaded."""
     root = tmp_path_factory.mktemp("loaded")
     host = configured_host(root, servers, metrics={"textfile_directory": str(root)})
+    name = f"vya_loaded_{os.getpid()}"  # the suite may run twice at once, for one kind of server each
     for server in servers.values():
-        server.create("vya_loaded", "CREATE TABLE t (id integer);")
+        server.create(name, "CREATE TABLE t (id integer);")
         engine = host.engine()
-        assert engine.backup(database_id=server.database_id, databases=["vya_loaded"]).ok
-        engine.restore(database_id=server.database_id, database="vya_loaded", overwrite=True)
+        assert engine.backup(database_id=server.database_id, databases=[name]).ok
+        engine.restore(database_id=server.database_id, database=name, overwrite=True)
         assert engine.verify().ok
-        server.drop("vya_loaded")
+        server.drop(name)
 
 
 @pytest.fixture(params=["mysql", "postgresql"])

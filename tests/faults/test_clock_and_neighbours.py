@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from apparatus.stand_ins import mounted
+from apparatus.stand_ins import as_another_machine
 from apparatus.table import Table
 from apparatus.tool import BEGIN, Tool
 from apparatus.witness import Witness
@@ -81,14 +81,18 @@ def test_two_machines_of_one_name(
         (tmp_path / "second").mkdir()
         identity = tmp_path / "machine-id"
         identity.write_text(f"{2:032x}\n")
-        with mounted(identity, Path("/etc/machine-id")):
-            second = configured_host(
-                tmp_path / "second", servers, storage={"root": str(host.storage)}, policies=policies, hostname="host1"
+
+        def second() -> list[str]:
+            storage = {"root": str(host.storage)}
+            named_alike = configured_host(
+                tmp_path / "second", servers, storage=storage, policies=policies, hostname="host1"
             )
-            theirs = Tool(second, tmp_path)
+            theirs = Tool(named_alike, tmp_path)
             runs = theirs.policy(), theirs.run("prune", server.database_id, shop)
-        row.noticed = runs[0].said
-        row.problems += [f"the second machine is served: {ran.out}" for ran in runs if ran.code == 0]
+            return [runs[0].said, *(f"the second machine is served: {ran.out}" for ran in runs if ran.code == 0)]
+
+        row.noticed, *served = as_another_machine(identity, second)
+        row.problems += served
         if host.files() != witness.files:
             row.problems.append("the second machine has changed what is stored")
         row.problems += witness.problems_of_the_next(tool, began=False)

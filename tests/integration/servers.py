@@ -146,7 +146,7 @@ def prepared_servers() -> dict[str, Server]:
     postgresql = Server("postgresql", "postgresql", {"dbms": "postgresql", "host": "127.0.0.1"})
     account = f"{ACCOUNT}@localhost"
     mysql.sql(
-        f"DROP USER IF EXISTS {account}; CREATE USER {account} IDENTIFIED BY {sql_text(PASSWORD)};"
+        f"CREATE USER IF NOT EXISTS {account}; ALTER USER {account} IDENTIFIED BY {sql_text(PASSWORD)};"
         f" GRANT ALL ON *.* TO {account} WITH GRANT OPTION;"
     )
     escaped = PASSWORD.replace("'", "''")
