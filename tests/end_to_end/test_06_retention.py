@@ -28,7 +28,7 @@ def test_information_names_the_databases_without_a_backup(ansible: Ansible, targ
         assert instance["databases_without_backup"] == [NEW]
         assert NEW in target.host.command("list", target.database_id).stdout
         newest = told[target]["artifacts"][0]
-        assert newest["proof"] == "sealed"
+        assert newest["proof"] in {"sealed", "verified"}  # what retention was to make room for was read back before
         assert newest["tool"]
         assert newest["stored_bytes"] == int(target.host.run("stat", "--format=%s", newest["artifact"]).stdout)
         target.drop(NEW)

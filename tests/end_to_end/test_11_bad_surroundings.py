@@ -156,7 +156,7 @@ def test_a_root_that_cannot_be_written(
     ansible: Ansible, targets: list[Target], hosts: list[Host], elsewhere: str
 ) -> None:
     with all_is_well_afterwards(targets):
-        for_each(hosts, lambda host: host.shell(f"chown root: {DISK}/root"))
+        for_each(hosts, lambda host: host.shell(f"mount -o remount,size=64m {DISK}; chown root: {DISK}/root"))
         refused(ansible, targets, "cannot be written: Permission denied", "vya.backupdb.runtime", config=elsewhere)
         for_each(hosts, lambda host: host.shell(f"mount -o remount,ro {DISK}"))
         refused(ansible, targets, "cannot be written", config=elsewhere)

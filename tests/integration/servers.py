@@ -150,9 +150,11 @@ def prepared_servers() -> dict[str, Server]:
         f" GRANT ALL ON *.* TO {account} WITH GRANT OPTION;"
     )
     escaped = PASSWORD.replace("'", "''")
+    # Two processes may prepare one server at a time, which PostgreSQL would refuse: "tuple concurrently updated".
     postgresql.sql(
-        f"DO $$ BEGIN CREATE ROLE {ACCOUNT}; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
-        f" ALTER ROLE {ACCOUNT} LOGIN SUPERUSER PASSWORD '{escaped}';"
+        f"BEGIN; SELECT pg_advisory_xact_lock(hashtext('{ACCOUNT}'));"
+        f" DO $$ BEGIN CREATE ROLE {ACCOUNT}; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+        f" ALTER ROLE {ACCOUNT} LOGIN SUPERUSER PASSWORD '{escaped}'; COMMIT;"
     )
     return {"mysql": mysql, "postgresql": postgresql}
 
