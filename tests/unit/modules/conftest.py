@@ -110,7 +110,7 @@ def run_module(collections: Path, host: Host, capsys: pytest.CaptureFixture[str]
         # Once another test has loaded the controller's part of Ansible, that takes the warnings of this process over.
         warned: list[str] = []
         collect = patch.object(AnsibleModule, "warn", lambda _self, warning, **_options: warned.append(warning))
-        # PyMySQL leaves the socket of a failed connection to the garbage collector, which comes at any time, and which a
+        # PyMySQL leaves the socket of a failed connection to the garbage collector, which comes at any time and which a
         # real module does not live to see; here it would warn in the midst of this test or another.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
