@@ -16,18 +16,17 @@ from typing import Any, Optional
 
 from .. import __version__
 from ..config import Policy
-from ..db.base import Dbms, DumpPlan, Inspection
+from ..db.base import Dbms
 from ..db.dump_session import DumpSession
 from ..errors import BackupDbError, DumpError
 from .catalog import FAILED, SUCCESS, RunRecord
-from .compression import AUTO, EXTENSIONS, UNPACKERS, Level
+from .compression import UNPACKERS
 from .context import Context
 from .locks import database_lock
 from .manifest import SUFFIX, Manifest
-from .pipeline import ArtifactWriter, dump_segments
-from .segmentation import ROWS
 from .space import estimate
-from .storage import PartialFile, remove_dead_partials, storage_error
+from .storage import remove_dead_partials, storage_error
+from .strategies import DUMPS, Dump, Task
 
 
 @dataclass(frozen=True)
@@ -178,50 +177,28 @@ class BackupRunner:
         if self._context.processes.cancelled.is_set():
             raise DumpError("The run was stopped before this database was begun.")
         self._context.ownership.refuse_others()
-        with dbms.dump_session(job.database) as session:
+
+        def progress(done: int) -> None:
+            tell(Progress(job.database_id, job.database, "dumping", done, size or None))
+
+        size = 0
+        dump = DUMPS[job.policy.strategy](Task(self._context, dbms, job.database, job.policy, progress))
+        with dump.session() as session:
             size = session.inspection.size_bytes
             expected = estimate(self._context.catalog, job.database_id, job.database, size)
             self._context.catalog.note(run.run_id, server_bytes=size)
             with self._context.room.promised(job.database, expected):
-                return self._seal_dump(job, dbms, session, run, tell)
+                return self._seal_dump(job, dbms, dump, session, run)
 
     def _seal_dump(
-        self, job: BackupJob, dbms: Dbms, session: DumpSession, run: RunRecord, tell: ProgressCallback
+        self, job: BackupJob, dbms: Dbms, dump: Dump, session: DumpSession, run: RunRecord
     ) -> tuple[Path, Manifest]:
-        inspection, plan = session.inspection, session.plan
         remove_dead_partials(self._context.storage.directory_of(job.database_id, job.database))
-        algorithm = job.policy.compression.algorithm
-        created_at, path = self._free_path(job, algorithm)
-        partial = PartialFile(path)
+        created_at, path = self._free_path(job, dump.extension)
+        partial = dump.begin(path)
         try:
-            level = Level(
-                algorithm, job.policy.compression.level, inspection.size_bytes, self._earlier_level(job, algorithm)
-            )
-            writer = ArtifactWriter(partial, algorithm, level, job.policy.checksums)
-            writer.add_text("preamble", plan.preamble)
-            complaints = "\n".join(
-                dump_segments(
-                    writer,
-                    self._context.processes,
-                    command,
-                    session,
-                    stall_timeout=job.policy.limits.stall_timeout,
-                    timeout=job.policy.limits.timeout,
-                    explain=dbms.explain,
-                    progress=lambda: tell(
-                        Progress(
-                            job.database_id, job.database, "dumping", writer.plain_bytes, inspection.size_bytes or None
-                        )
-                    ),
-                )
-                for command in plan.commands
-            )
-            facts = session.conclude()
-            writer.add_text("postamble", plan.postamble)
-            warnings = (
-                *inspection.warnings,
-                *(dbms.redactor.text(line) for line in complaints.splitlines() if line.strip()),
-            )
+            content = dump.write(session)
+            complaints = (dbms.redactor.text(line) for line in content.complaints.splitlines() if line.strip())
             self._context.ownership.claim()
             partial.seal()
             manifest = Manifest(
@@ -231,21 +208,18 @@ class BackupRunner:
                 database=job.database,
                 created_at=created_at,
                 finished_at=self._context.clock(),
-                stored_bytes=writer.stored_bytes,
-                plain_bytes=writer.plain_bytes,
-                sha256=writer.checksum("sha256") or "",
-                md5=writer.checksum("md5"),
                 compression=job.policy.compression.model_dump(),
-                segments=tuple(writer.segments),
-                warnings=tuple(warnings),
+                warnings=(*session.inspection.warnings, *complaints),
                 policy=job.policy.name,
                 run_id=run.run_id,
-                inventory=facts.inventory,
-                rows=facts.rows,
-                row_counts=facts.row_counts,
-                position=facts.position,
-                format=EXTENSIONS[algorithm].removeprefix("."),
-                **self._described(dbms, plan, inspection, path, algorithm),
+                inventory=content.facts.inventory,
+                rows=content.facts.rows,
+                row_counts=content.facts.row_counts,
+                position=content.facts.position,
+                format=dump.extension.removeprefix("."),
+                strategy=job.policy.strategy,
+                **content.described,
+                **self._described(dbms, session, path, job.policy.compression.algorithm),
             )
             self._write_manifest(manifest, path)
         except BaseException:
@@ -254,28 +228,18 @@ class BackupRunner:
         partial.settle()
         return path, manifest
 
-    def _free_path(self, job: BackupJob, algorithm: str) -> tuple[datetime, Path]:
+    def _free_path(self, job: BackupJob, extension: str) -> tuple[datetime, Path]:
         """Return the moment of a dump that begins now, and where its artifact goes."""
         while True:
             moment = self._context.clock()
-            path = self._context.storage.artifact_path(job.database_id, job.database, moment, algorithm)
+            path = self._context.storage.artifact_path(job.database_id, job.database, moment, extension)
             if not path.exists():
                 return moment, path
             time.sleep(0.1)  # two runs within one second: names carry seconds
 
-    def _earlier_level(self, job: BackupJob, algorithm: str) -> Optional[int]:
-        """Return the level at which the newest artifact of this database ended, where it was chosen likewise."""
-        if job.policy.compression.level != AUTO:
-            return None
-        for stored in self._context.storage.artifacts(job.database_id, job.database)[:1]:
-            manifest = stored.manifest
-            if manifest.compression == {"algorithm": algorithm, "level": AUTO}:
-                return next((part.level for part in reversed(manifest.segments) if part.kind == ROWS), None)
-        return None
-
     @staticmethod
-    def _described(dbms: Dbms, plan: DumpPlan, inspection: Inspection, path: Path, algorithm: str) -> dict[str, Any]:
-        server = dbms.server()
+    def _described(dbms: Dbms, session: DumpSession, path: Path, algorithm: str) -> dict[str, Any]:
+        server, plan = dbms.server(), session.plan
         return {
             "dbms": {"flavour": server.flavour, "version": server.version, "description": server.description},
             "tool": {
@@ -283,7 +247,7 @@ class BackupRunner:
                 "version": plan.client_version,
                 "calls": [list(command.arguments[1:]) for command in plan.commands],
             },
-            "settings": inspection.settings,
+            "settings": session.inspection.settings,
             "engine_version": __version__,
             "restore_by_hand": plan.restore_by_hand.format(artifact=path.name, unpack=UNPACKERS[algorithm]),
         }

@@ -22,7 +22,6 @@ from typing import Optional
 from ..errors import ArtifactError, StorageError
 from ..utils.files import fsync_directory, give_name, make_directories, remove_unlocked
 from .candidates import contradiction_of
-from .compression import EXTENSIONS
 from .listing import Entry, Orphan, list_storage, path_component
 from .manifest import SUFFIX, Manifest, read_manifest
 from .marks import Mark, damage_path, hold_path, read_mark
@@ -64,10 +63,10 @@ class Storage:
         """Return the directory that holds all artifacts of a database."""
         return self.root / self.hostname / database_id / path_component(database)
 
-    def artifact_path(self, database_id: str, database: str, moment: datetime, algorithm: str = "gzip") -> Path:
-        """Return the final path of an artifact whose dump begins at that moment, compressed by that algorithm."""
+    def artifact_path(self, database_id: str, database: str, moment: datetime, extension: str = ".sql.gz") -> Path:
+        """Return the final path of an artifact whose dump begins at that moment, and whose name ends like that."""
         moment = moment.astimezone(timezone.utc)
-        name = f"{path_component(database)}_{moment:%Y%m%d_%H%M%S}{EXTENSIONS[algorithm]}"
+        name = f"{path_component(database)}_{moment:%Y%m%d_%H%M%S}{extension}"
         return self.directory_of(database_id, database) / f"{moment:%Y-%m-%d}" / name
 
     @property
