@@ -148,11 +148,15 @@ DUMPERS = {"mariadb": "mariadb-dump", "mysql": "mysqldump", "postgresql": "pg_du
 
 
 def after_first_bytes(action: Callable[[], None]) -> Callable[[object], None]:
-    """A progress callback that acts once, from a thread of its own, when the dump has begun to flow."""
+    """A progress callback that acts once, when rows have begun to flow."""
     once = threading.Event()
 
     def progress(state: object) -> None:
-        if getattr(state, "phase", "") == "dumping" and not once.is_set():
+        if (
+            getattr(state, "phase", "") == "dumping"
+            and getattr(state, "done_bytes", 0) > 1_000_000
+            and not once.is_set()
+        ):
             once.set()
             action()
 

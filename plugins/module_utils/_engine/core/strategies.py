@@ -147,7 +147,7 @@ class LogicalDump(Dump):
                 explain=task.dbms.explain,
                 progress=lambda: task.progress(writer.plain_bytes),
             )
-            for command in plan.commands
+            for command in session.commands()
         ]
         facts = session.conclude()
         writer.add_text("postamble", plan.postamble)

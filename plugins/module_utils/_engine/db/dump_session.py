@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DumpError
+from ..utils.processes import Command
 from .base import DumpPlan, Inspection
 from .dump_reader import Cut, DumpReader
 
@@ -50,6 +51,10 @@ class DumpSession(abc.ABC):
         self.inspection = inspection
         self.plan = plan
         self.reader = reader
+
+    def commands(self) -> Iterator[Command]:
+        """Yield the calls that make the dump, each after the one before has ended."""
+        yield from self.plan.commands
 
     def begin(self) -> None:
         """Expect a dump, after the one before has ended."""

@@ -10,10 +10,13 @@ both times must be in the dump, and what is in the dump must have been there one
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 
 from ..errors import ServerError
+from ..utils.processes import Command
 from .base import DumpPlan, Inspection, Server
 from .dump_reader import Cut
 from .dump_session import COUNTED, DumpFacts, DumpSession
@@ -22,6 +25,8 @@ from .mysql_inspection import Query, read_columns, read_inventory, tables_kept_e
 from .mysql_position import Point, current_point, position_of
 
 Inventory = Mapping[str, list[str]]
+# Well below what Linux takes as arguments (2 MiB by default, execve(2)), which has to hold the environment too.
+_ARGUMENT_BYTES = 1024 * 1024
 
 
 class MySqlDumpSession(DumpSession):
@@ -57,6 +62,19 @@ class MySqlDumpSession(DumpSession):
         self._before = before
         self._columns = columns
         self._after: Point | None = None
+
+    def commands(self) -> Iterator[Command]:
+        """Yield the calls that make the dump, each after the one before has ended.
+
+        Those after the first name the tables that it defined: one that is made meanwhile is not part of the dump.
+        """
+        first, *others = self.plan.commands
+        yield first
+        tables = [os.fsdecode(each.name) for each in self.reader.definitions if each.kind == "table"]
+        if sum(len(os.fsencode(name)) + 1 for name in tables) > _ARGUMENT_BYTES:
+            tables = []
+        for command in others:
+            yield dataclasses.replace(command, arguments=(*command.arguments, *tables))
 
     def feed(self, chunk: bytes) -> Sequence[Cut]:
         """Take note of the next bytes of the dump, and return where the stream may be cut."""
