@@ -49,7 +49,7 @@ def test_artifacts_and_manifests_are_where_they_must_be(targets: list[Target]) -
             manifest = json.loads(target.host.read(f"{path}.manifest.json"))
             assert f"{manifest['created_at'][:10]}" == f"{match['y']}-{match['m']}-{match['d']}"
             assert manifest["sha256"] == target.host.run("sha256sum", "--", path).stdout.split()[0].lstrip("\\")
-            assert manifest["proof"] == "sealed"
+            assert manifest["proof"] in {"sealed", "verified"}  # read back if another run of the timer followed
             names.add(manifest["database"])
         assert names == set(DATABASES)
 
