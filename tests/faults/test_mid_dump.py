@@ -24,7 +24,7 @@ from apparatus.witness import Witness
 from servers import Host, Server
 
 DATABASE = "vya_big"
-ROWS = 160  # of some 64 kB: more than all buffers between server and engine hold together
+ROWS = 320  # of some 64 kB: more than all buffers between server and engine hold together, and some time to read
 FLOWING = 200_000  # bytes stored: more than all that comes before the rows
 
 
@@ -39,7 +39,7 @@ def filled(servers: dict[str, Server]) -> Iterator[set[str]]:
 
 @pytest.fixture
 def big(server: Server, filled: set[str]) -> str:
-    """A database of 10 MB, made once on each server."""
+    """A database of 20 MB, made once on each server."""
     if server.kind not in filled:
         filled.add(server.kind)
         numbers = f"WITH RECURSIVE s AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM s WHERE n < {ROWS}) SELECT n FROM s"
@@ -54,7 +54,13 @@ def big(server: Server, filled: set[str]) -> str:
 @pytest.fixture
 def strike(host: Host, server: Server, tool: Tool, big: str) -> Callable[[Callable[[int], None]], Ran]:
     """Back up the large database, and do something when its dump is under way."""
-    policy = {"name": "nightly", "instances": [server.database_id], "include": [big], "limits": {"stall_timeout": "3s"}}
+    policy = {
+        "name": "nightly",
+        "instances": [server.database_id],
+        "include": [big],
+        "limits": {"stall_timeout": "3s"},
+        "compression": {"level": 9},  # slow, so that a busy machine finds it in mid-dump too
+    }
     host.write(policies=[policy])
 
     def flows() -> bool:
@@ -127,7 +133,7 @@ def test_a_disk_that_fills_in_mid_dump(
     server: Server, host: Host, tool: Tool, big: str, strike: Callable[..., Ran], table: Table, tmp_path: Path
 ) -> None:
     host.storage.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", host.storage], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", host.storage], check=True)
     filler = host.storage / "filler"
     try:
         assert tool.policy().code == 0

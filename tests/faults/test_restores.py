@@ -111,13 +111,17 @@ def test_what_must_not_be_overwritten(
 def test_two_restores_at_once(
     server: Server, host: Host, tool: Tool, shop: str, changed: Witness, table: Table, public: Path
 ) -> None:
-    waits = public / "waits"
-    slow = f'touch {waits}; sleep 2; exec "$real" "$@"'
+    waits, ended = public / "waits", public / "ended"
+    slow = f'touch {waits}; while [ ! -e {ended} ]; do sleep 0.1; done; exec "$real" "$@"'
     second: list[Ran] = []
+    host.write(policies=[])  # no short limits: the first waits for as long as the second takes
 
     def meanwhile(_engine: int) -> None:
         wait_until(waits.exists, "the load does not begin")
-        second.append(tool.apart("restore", server.database_id, shop, "--overwrite", "--yes", "--json"))
+        try:
+            second.append(tool.apart("restore", server.database_id, shop, "--overwrite", "--yes", "--json"))
+        finally:
+            ended.touch()
 
     with table.row("two restores at once of one database", server.kind) as row:
         with in_place_of(loader(server), slow, public):

@@ -10,6 +10,7 @@ the restore fails.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Optional
 
 from ..db.base import Dbms, Origin
-from ..errors import ArtifactError, BackupDbError, ConfigError, DatabaseLostError, RestoreError
+from ..errors import ArtifactError, BackupDbError, ConfigError, DatabaseLostError, RestoreError, ServerError
 from ..utils.clock import Clock, to_text
 from ..utils.processes import ProcessTable
 from .backup import BackupResult, Progress, ProgressCallback
@@ -28,6 +29,7 @@ from .verification import plain_chunks, verify_artifact
 
 _SIDE_NAME = "{name}_{purpose}_{moment:%Y%m%d%H%M%S}"
 _LONGEST_NAME = 63  # bytes, PostgreSQL's NAMEDATALEN - 1
+_SERVER_SECONDS = 120  # more than a server takes that its supervisor starts again
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,7 @@ class Restorer:
     ) -> tuple[str, bool]:
         """Undo a failed restore; return in a sentence what the state is now, and whether the old database is lost."""
         self._processes.cancelled.clear()  # also when told to stop: the old state comes back first
+        _wait_for(plan.dbms)
         self._drop_quietly(plan.dbms, plan.target)
         if safety is None:
             return "Nothing was left behind.", False
@@ -302,3 +305,16 @@ def _with_state(exc: BaseException, state: str) -> BaseException:
     if isinstance(exc, BackupDbError):
         return type(exc)(f"{exc.message.rstrip('.')}. {state}", exc.hint)
     return exc
+
+
+def _wait_for(dbms: Dbms) -> None:
+    """Give a server that has gone down, and perhaps took the restore with it, time to come back."""
+    deadline = time.monotonic() + _SERVER_SECONDS
+    while True:
+        try:
+            dbms.all_databases()
+            return
+        except ServerError:
+            if time.monotonic() > deadline:
+                return
+        time.sleep(1)
