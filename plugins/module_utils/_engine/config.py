@@ -36,6 +36,7 @@ from .utils.third_party import (
 SCHEMA_VERSION = 1
 DEFAULT_CONFIG_PATH = Path("/etc/vya-backupdb/config.yml")
 
+_PARALLEL = ("postgresql",)  # the makes whose databases can be dumped by several processes
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -258,9 +259,13 @@ class Verification(Section):
 
 
 class Limits(Section):
-    """Bounds on a run: databases at a time, time for one database, and time without a byte from the dump."""
+    """Bounds on a run: databases at a time, time for one database, and time without a byte from the dump.
+
+    ``jobs`` is how many processes dump or load one database at a time, by the strategy ``parallel``.
+    """
 
     parallel: int = Field(default=2, ge=1, le=64)
+    jobs: int = Field(default=2, ge=1, le=64)
     timeout: timedelta = timedelta(hours=12)
     stall_timeout: timedelta = timedelta(minutes=15)
 
@@ -271,14 +276,17 @@ class Limits(Section):
 
 
 class Policy(Section):
-    """When, what, how and how long: the unit that a timer runs. Patterns are shell-style (``shop_*``)."""
+    """When, what, how and how long: the unit that a timer runs. Patterns are shell-style (``shop_*``).
+
+    The strategy ``logical`` makes one file of SQL for each database, ``parallel`` a directory by several processes.
+    """
 
     name: str
     instances: tuple[str, ...] = ("*",)
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
     schedule: Optional[Schedule] = None
-    strategy: Literal["logical"] = "logical"
+    strategy: Literal["logical", "parallel"] = "logical"
     compression: Compression = Compression()
     checksums: tuple[Literal["sha256", "md5"], ...] = ("sha256",)
     retention: Retention = Retention()
@@ -367,6 +375,13 @@ class Config(Section):
                 matched = any(fnmatch.fnmatchcase(instance.database_id, pattern) for instance in self.instances)
                 if pattern != "*" and not matched:
                     raise ValueError(f"policy {policy.name!r} names the instance {pattern!r}, which is not configured")
+            for instance in self.instances if policy.strategy == "parallel" else ():
+                if policy.covers_instance(instance.database_id) and instance.dbms not in _PARALLEL:
+                    raise ValueError(
+                        f"policy {policy.name!r} has the strategy parallel, which there is for {_PARALLEL[0]} only, and"
+                        f" covers the instance {instance.database_id!r}, which is {instance.dbms}: give the policy's"
+                        " instances, and the others a policy with the strategy logical"
+                    )
         return self
 
     def instance(self, database_id: str) -> Instance:

@@ -22,11 +22,13 @@ from ..errors import BackupDbError, DumpError
 from .catalog import FAILED, SUCCESS, RunRecord
 from .compression import UNPACKERS
 from .context import Context
+from .dead_partials import remove_dead_partials
+from .dump import Dump, Task
 from .locks import database_lock
 from .manifest import SUFFIX, Manifest
 from .space import estimate
-from .storage import remove_dead_partials, storage_error
-from .strategies import DUMPS, Dump, Task
+from .storage import storage_error
+from .strategies import DUMPS
 
 
 @dataclass(frozen=True)

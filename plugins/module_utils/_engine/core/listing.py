@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Optional
 
 from ..errors import StorageError
-from .compression import EXTENSIONS
+from .forms import ARTIFACT_EXTENSIONS, form_of
 from .manifest import SUFFIX
 from .marks import DAMAGE_SUFFIX, HOLD_SUFFIX
 
-_ENDINGS = tuple(extension + SUFFIX for extension in EXTENSIONS.values())
+_ENDINGS = tuple(extension + SUFFIX for extension in ARTIFACT_EXTENSIONS)
 _UNSAFE = re.compile(r"[%/\x00-\x1f\x7f]|^\.")
 _ESCAPED = re.compile(r"%([0-9A-F]{2})")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -54,7 +54,7 @@ class Entry:
     def stored_bytes(self) -> int:
         """Its size; 0 if it has just gone."""
         try:
-            return self.path.stat().st_size
+            return form_of(self.path).stored_bytes(self.path)
         except OSError:
             return 0
 
@@ -118,19 +118,19 @@ def _list_day(
     day: Path, database_id: str, component: str, database: str, entries: list[Entry], orphans: list[Orphan]
 ) -> None:
     found = {entry.name: entry for entry in _scan(day)}
-    files = {name for name, entry in found.items() if entry.is_file(follow_symlinks=False)}
-    for name in files:
-        if not name.endswith(_ENDINGS):
+    for name, manifest in found.items():
+        if not name.endswith(_ENDINGS) or not manifest.is_file(follow_symlinks=False):
             continue
         artifact = name.removesuffix(SUFFIX)
         moment = _moment(artifact, component)
         if moment is None or f"{moment:%Y-%m-%d}" != day.name:
             continue
         held = artifact + HOLD_SUFFIX in found
-        if artifact in files:
+        there = found.get(artifact)
+        if there is not None and form_of(day / artifact).is_entry(there):
             damaged = artifact + DAMAGE_SUFFIX in found
             entries.append(Entry(day / artifact, database_id, database, moment, held, damaged))
-        elif artifact not in found:
+        elif there is None:
             orphans.append(Orphan(day / artifact, database_id, database, held))
 
 
@@ -139,7 +139,7 @@ def _moment(artifact: str, component: str) -> Optional[datetime]:
     if not artifact.startswith(component + "_"):
         return None
     stem = artifact[len(component) :].partition(".")[0]
-    match = _STAMP.fullmatch(stem) if artifact[len(component + stem) :] in EXTENSIONS.values() else None
+    match = _STAMP.fullmatch(stem) if artifact[len(component + stem) :] in ARTIFACT_EXTENSIONS else None
     if match is None:
         return None
     try:

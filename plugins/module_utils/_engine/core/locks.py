@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import ArtifactError, LockedError
+from .forms import form_of
 from .storage import storage_error
 
 
@@ -79,7 +80,7 @@ def artifact_for_removal(artifact: Path) -> Iterator[bool]:
     Raises:
         ArtifactError: The artifact is gone.
     """
-    with _locked(artifact, os.O_RDWR | os.O_NOFOLLOW, fcntl.LOCK_EX) as alone:  # NFS wants it opened for writing
+    with _locked(artifact, form_of(artifact).lock_flags, fcntl.LOCK_EX) as alone:
         yield alone
 
 

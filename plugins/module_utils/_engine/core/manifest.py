@@ -54,11 +54,32 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class StoredFile:
+    """A file of an artifact that is a directory.
+
+    Attributes:
+        name: Its name there.
+        length: Its size, bytes.
+        plain_length: Its size once decompressed, bytes.
+        sha256: Its checksum, hexadecimal.
+        md5: The same by MD5, where the policy asks for it.
+        tables: Whose rows it holds, and how many.
+    """
+
+    name: str
+    length: int
+    plain_length: int
+    sha256: str
+    md5: Optional[str] = None
+    tables: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Manifest:
     """All that is known of one artifact. Sizes are bytes, durations seconds, moments UTC.
 
     Attributes:
-        artifact: The artifact's file name, in the manifest's own directory.
+        artifact: The artifact's own name, in the manifest's own directory.
         hostname: The host that made the backup.
         database_id: The instance.
         database: The database's true name (the path may hold an escaped one).
@@ -66,7 +87,7 @@ class Manifest:
         finished_at: When the artifact was sealed.
         stored_bytes: Size of the artifact.
         plain_bytes: Size of the SQL text in it.
-        sha256: Checksum of the artifact, hexadecimal.
+        sha256: Checksum of the artifact, hexadecimal; of a directory, that of what ``sha256sum *`` prints in it.
         md5: The same by MD5, where the policy asks for it.
         dbms: The server: ``flavour`` (mariadb, mysql, postgresql), ``version``, ``description``.
         tool: The client that dumped: ``name``, ``version``, and of its ``calls`` the arguments.
@@ -78,7 +99,8 @@ class Manifest:
             whose rows no dump carries, and why.
         position: Where in the server's log the content stands: the log's ``type`` (``binlog``, ``lsn``, or None with a
             ``reason``); the content is not before ``from`` and not after ``to``; ``approximate`` where those differ.
-        segments: The parts of the artifact in their order.
+        segments: The parts of the artifact in their order, where it is one file.
+        files: Its files, where it is a directory.
         warnings: What the artifact cannot promise, in sentences.
         proof: ``sealed``, ``verified`` or ``restored``.
         proven_at: When that proof was given.
@@ -110,6 +132,7 @@ class Manifest:
     restore_by_hand: str
     warnings: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    files: tuple[StoredFile, ...] = ()
     md5: Optional[str] = None
     rows: Optional[dict[str, int]] = None
     row_counts: dict[str, Any] = field(default_factory=dict)
@@ -200,6 +223,7 @@ def read_manifest(path: Path) -> Manifest:
         for key in ("created_at", "finished_at", "proven_at"):
             values[key] = from_text(values[key]) if values.get(key) else None
         values["segments"] = tuple(Segment(**segment) for segment in values["segments"])
+        values["files"] = tuple(StoredFile(**each) for each in values.get("files", ()))
         values["warnings"] = tuple(values.get("warnings", ()))
         values["needs"] = tuple(values.get("needs", ()))
         manifest = Manifest(**values)

@@ -15,6 +15,7 @@ from typing import Any, Optional
 
 from .. import __version__
 from ..config import Instance, Policy
+from ..db.base import Check, Dbms
 from ..errors import ArtifactError, BackupDbError, StorageError
 from ..reports import CheckReport, InfoReport, StatusReport, describe_artifact
 from ..utils.clock import to_text
@@ -68,10 +69,18 @@ def check_instances(context: Context, instances: Sequence[Instance]) -> CheckRep
             dbms = context.connect(instance)
             databases = _to_be_backed_up(context.config.policies, instance.database_id, dbms.databases())
             found = [dataclasses.asdict(check) for check in dbms.checks(databases)]
+            found += [dataclasses.asdict(check) for check in _strategy_checks(context, instance, dbms)]
         except BackupDbError as exc:
             found = [{"check": "connection", "status": "failed", "detail": exc.message, "hint": exc.hint}]
         checks += [{"database_id": instance.database_id, **check} for check in found]
     return CheckReport(all(check["status"] != "failed" for check in checks), tuple(checks))
+
+
+def _strategy_checks(context: Context, instance: Instance, dbms: Dbms) -> list[Check]:
+    """Examine what policies ask for beyond the dump in one stream."""
+    own = [policy for policy in context.config.policies if policy.covers_instance(instance.database_id)]
+    algorithms = sorted({policy.compression.algorithm for policy in own if policy.strategy == "parallel"})
+    return [check for algorithm in algorithms for check in dbms.directory_checks(algorithm)]
 
 
 def _to_be_backed_up(policies: Sequence[Policy], database_id: str, names: Iterable[str]) -> list[str]:

@@ -227,12 +227,7 @@ def dump_segments(
             child.kill()
             raise DumpError(f"{command.program} closed its output but did not end, and has been killed.") from None
         errors = explain(child.stderr)
-    if processes.cancelled.is_set():
-        raise DumpError("The run was stopped before the dump was whole.")
-    if code != 0:
-        raise DumpError(f"{command.program} failed ({describe_exit(code)}): {errors or 'it gave no reason'}")
-    if errors:
-        raise DumpError(f"{command.program} reported an error although it ended with 0: {errors}")
+    refuse_bad_end(processes, command, code, errors)
     stopped = watch.unfinished()
     if stopped:
         raise DumpError(
@@ -240,6 +235,26 @@ def dump_segments(
             "It was cut off; run the backup again.",
         )
     return child.stderr
+
+
+def refuse_bad_end(processes: ProcessTable, command: Command, code: int, errors: str) -> None:
+    """Refuse a dump whose client did not end well.
+
+    Args:
+        processes: What started it.
+        command: The client's call.
+        code: How it ended.
+        errors: What it complained of.
+
+    Raises:
+        DumpError: It was stopped, failed, or complained.
+    """
+    if processes.cancelled.is_set():
+        raise DumpError("The run was stopped before the dump was whole.")
+    if code != 0:
+        raise DumpError(f"{command.program} failed ({describe_exit(code)}): {errors or 'it gave no reason'}")
+    if errors:
+        raise DumpError(f"{command.program} reported an error although it ended with 0: {errors}")
 
 
 def load_chunks(

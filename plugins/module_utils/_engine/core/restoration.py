@@ -90,7 +90,7 @@ def _plan(context: Context, request: RestoreRequest) -> RestorePlan:
     policy = context.config.policy_of(request.database_id, request.database)
     restorer = Restorer(context.processes, context.clock)
     dbms = context.connect(instance)
-    return restorer.plan(stored, dbms, request.name, request.overwrite, policy.limits.stall_timeout)
+    return restorer.plan(stored, dbms, request.name, request.overwrite, policy.limits)
 
 
 def _planned(request: RestoreRequest, plan: RestorePlan) -> RestoreReport:

@@ -17,15 +17,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Optional
 
+from ..config import Limits
 from ..db.base import Dbms, Origin
 from ..errors import ArtifactError, BackupDbError, ConfigError, DatabaseLostError, RestoreError, ServerError
 from ..utils.clock import Clock, to_text
 from ..utils.processes import ProcessTable
 from .backup import BackupResult, Progress, ProgressCallback
-from .pipeline import load_chunks
+from .loads import Load, LoadTask, load_of
 from .recovery import BESIDE, EXISTED, MADE, OLD, SAFETY
 from .storage import Storage, StoredArtifact, find_artifact
-from .verification import plain_chunks, verify_artifact
 
 _SIDE_NAME = "{name}_{purpose}_{moment:%Y%m%d%H%M%S}"
 _LONGEST_NAME = 63  # bytes, PostgreSQL's NAMEDATALEN - 1
@@ -42,6 +42,7 @@ class RestorePlan:
         target: The database that it becomes.
         exists: Whether there is a database of that name, which will be replaced.
         stall_timeout: Longest time without progress.
+        jobs: How many processes may load at a time.
     """
 
     stored: StoredArtifact
@@ -49,6 +50,7 @@ class RestorePlan:
     target: str
     exists: bool
     stall_timeout: timedelta
+    jobs: int = 1
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Restorer:
         self._processes = processes
         self._clock = clock
 
-    def plan(self, stored: StoredArtifact, dbms: Dbms, target: str, overwrite: bool, stall: timedelta) -> RestorePlan:
+    def plan(self, stored: StoredArtifact, dbms: Dbms, target: str, overwrite: bool, limits: Limits) -> RestorePlan:
         """Examine whether a restore can be made; changes nothing.
 
         Raises:
@@ -92,7 +94,7 @@ class Restorer:
                 f"The database {target!r} exists on {dbms.instance.database_id}; nothing was changed.",
                 "Ask for overwriting explicitly, or restore into another name.",
             )
-        return RestorePlan(stored, dbms, target, exists, stall)
+        return RestorePlan(stored, dbms, target, exists, limits.stall_timeout, limits.jobs)
 
     def restore(
         self,
@@ -116,9 +118,8 @@ class Restorer:
         """
         tell = progress or (lambda _progress: None)
         total = plan.stored.manifest.plain_bytes
-        verify_artifact(
-            plan.stored,
-            lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "verifying", done, total)),
+        self._load_of(plan, plan.stored).examine(
+            lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "verifying", done, total))
         )
         leave({EXISTED: "yes" if plan.exists else ""})
         if plan.dbms.can_rename:
@@ -213,17 +214,17 @@ class Restorer:
             return state, True
         return f"The old database {plan.target!r} was brought back from its safety backup {safety.path}.", False
 
+    def _load_of(self, plan: RestorePlan, stored: StoredArtifact) -> Load:
+        task = LoadTask(self._processes, plan.dbms, stored, plan.jobs, plan.stall_timeout)
+        return load_of(task)
+
     def _load(
         self, plan: RestorePlan, stored: StoredArtifact, database: str, tell: ProgressCallback
     ) -> tuple[str, ...]:
         total = stored.manifest.plain_bytes
-        remarks = load_chunks(
-            self._processes,
-            plan.dbms.load_command(database),
-            plan.dbms.renamed(plain_chunks(stored), stored.manifest.database, database),
-            stall_timeout=plan.stall_timeout,
-            explain=plan.dbms.explain,
-            progress=lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "loading", done, total)),
+        remarks = self._load_of(plan, stored).load(
+            database,
+            lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "loading", done, total)),
         )
         lines = (" ".join(line.split()) for line in remarks.splitlines())
         return tuple(plan.dbms.redactor.text(line) for line in lines if line)

@@ -20,13 +20,15 @@ from ..utils.files import fsync_directory
 from .candidates import Candidate, LaterSchemaError, read_candidate
 from .catalog import FAILED, LOST, SUCCESS, VANISHED, RunRecord
 from .context import Context
+from .dead_partials import remove_dead_partials
+from .forms import form_of
 from .listing import Entry, Orphan
 from .locks import artifact_for_removal, database_lock
 from .manifest import SUFFIX
 from .marks import damage_path, hold_path, read_mark
 from .recovery import CHANGES, recoveries_that_left
 from .retention_plan import Decision, plan_retention, removal_order, shrink_of
-from .storage import find_artifact, remove_dead_partials, storage_error
+from .storage import find_artifact, storage_error
 from .verification import verify_and_record
 
 INTERRUPTED = "its removal had been interrupted"
@@ -241,8 +243,7 @@ def _remove_and_record(context: Context, decision: Decision) -> Optional[str]:
             run = _start(context, candidate, "; ".join(decision.reasons))
             error: Optional[StorageError] = None
             try:
-                candidate.path.unlink()
-                fsync_directory(candidate.path.parent)
+                form_of(candidate.path).remove(candidate.path)
                 _remove_rest(candidate.path)
             except OSError as exc:
                 error = storage_error(exc, candidate.path)
@@ -260,6 +261,7 @@ def _start(context: Context, what: Union[Candidate, Orphan], reason: str) -> Run
 
 def _remove_rest(artifact: Path) -> None:
     """Remove what is beside an artifact that is gone: the manifest after everything else."""
+    form_of(artifact).finish_removal(artifact)
     for path in (damage_path(artifact), artifact.with_name(artifact.name + SUFFIX)):
         with contextlib.suppress(FileNotFoundError):
             path.unlink()

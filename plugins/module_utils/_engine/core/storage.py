@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Optional
 
 from ..errors import ArtifactError, StorageError
-from ..utils.files import fsync_directory, give_name, make_directories, remove_unlocked
+from ..utils.files import fsync_directory, give_name, make_directories
 from .candidates import contradiction_of
+from .forms import form_of
 from .listing import Entry, Orphan, list_storage, path_component
 from .manifest import SUFFIX, Manifest, read_manifest
 from .marks import Mark, damage_path, hold_path, read_mark
@@ -136,7 +137,7 @@ def find_artifact(path: Path) -> StoredArtifact:
     if path.name.endswith(SUFFIX):
         path = path.with_name(path.name.removesuffix(SUFFIX))
     try:
-        if not path.is_file():
+        if not form_of(path).is_at(path):
             raise ArtifactError(f"There is no artifact {path}.", "List what exists: vya-backupdb list.")
     except OSError as exc:
         raise ArtifactError(f"The artifact {path} cannot be examined: {exc.strerror}.") from None
@@ -155,7 +156,8 @@ def storage_error(exc: OSError, path: Path) -> StorageError:
     return StorageError(f"{path} cannot be used: {exc.strerror or exc}.")
 
 
-def _exists_already(path: Path) -> StorageError:
+def already_there(path: Path) -> StorageError:
+    """Return the error that an artifact of that name exists."""
     return StorageError(f"The artifact {path} exists already; artifacts are never overwritten.")
 
 
@@ -181,7 +183,7 @@ class PartialFile:
         try:
             self._created = make_directories(final.parent)
             if final.exists():
-                raise _exists_already(final)
+                raise already_there(final)
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
         except OSError as exc:
             self._remove_directories()
@@ -216,7 +218,7 @@ class PartialFile:
             self._has_name = True
             fsync_directory(self.final.parent)
         except FileExistsError:
-            raise _exists_already(self.final) from None
+            raise already_there(self.final) from None
         except OSError as exc:
             raise storage_error(exc, self.final.parent) from None
 
@@ -241,20 +243,3 @@ class PartialFile:
         for directory in reversed(self._created):
             with contextlib.suppress(OSError):  # another run may have put something there
                 directory.rmdir()
-
-
-def remove_dead_partials(directory: Path) -> list[Path]:
-    """Remove partial files below a directory whose writers are dead, and return their paths."""
-    removed = []
-    for path in sorted(directory.glob(f"**/.*{PARTIAL_SUFFIX}")):
-        with contextlib.suppress(OSError):
-            if remove_unlocked(path, _remove_without_manifest):
-                removed.append(path)
-    return removed
-
-
-def _remove_without_manifest(partial: Path) -> None:
-    """Remove the artifact that a partial file is too, if its writer died before it had written the manifest."""
-    final = partial.with_name(partial.name[1:].removesuffix(PARTIAL_SUFFIX))
-    if final.exists() and final.samefile(partial) and not final.with_name(final.name + SUFFIX).exists():
-        final.unlink()

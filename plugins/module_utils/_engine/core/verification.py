@@ -17,9 +17,11 @@ from ..db.factory import END_MARKERS
 from ..errors import ArtifactError, BackupDbError, DamageError
 from ..security.identity import acting_user
 from ..utils.clock import to_text
+from ..utils.processes import ProcessTable
 from .backup import Progress, ProgressCallback
 from .catalog import FAILED, SUCCESS, RunRecord
 from .context import Context
+from .directory import verify_directory
 from .locks import artifact_in_use
 from .manifest import Manifest
 from .marks import Mark, damage_path, write_mark
@@ -80,22 +82,48 @@ def plain_chunks(stored: StoredArtifact) -> Iterator[bytes]:
         os.close(descriptor)
 
 
-def verify_artifact(stored: StoredArtifact, progress: Optional[Callable[[int], None]] = None) -> None:
+def _verify_stream(stored: StoredArtifact, _processes: ProcessTable, progress: Callable[[int], None]) -> None:
+    done = 0
+    for chunk in plain_chunks(stored):
+        done += len(chunk)
+        progress(done)
+
+
+_VERIFIERS: dict[str, Callable[[StoredArtifact, ProcessTable, Callable[[int], None]], None]] = {
+    "logical": _verify_stream,
+    "parallel": verify_directory,
+}
+
+
+def verify_artifact(stored: StoredArtifact, processes: ProcessTable, progress: Callable[[int], None]) -> None:
     """Read an artifact back as a whole.
 
     Args:
         stored: The artifact.
+        processes: What starts and ends children.
         progress: Called with the bytes of SQL read so far.
 
     Raises:
         DamageError: It is damaged, cut off or exchanged.
         ArtifactError: It cannot be read.
+        ClientError: The vendor's client that is needed to read it is missing.
     """
-    done = 0
-    for chunk in plain_chunks(stored):
-        done += len(chunk)
-        if progress:
-            progress(done)
+    refuse_unknown_strategy(stored)
+    _VERIFIERS[stored.manifest.strategy](stored, processes, progress)
+
+
+def refuse_unknown_strategy(stored: StoredArtifact) -> None:
+    """Refuse an artifact of which this engine does not know how it was made.
+
+    Raises:
+        ArtifactError: It is one.
+    """
+    strategy = stored.manifest.strategy
+    if strategy not in _VERIFIERS:
+        raise ArtifactError(
+            f"The artifact {stored.path} was made by the strategy {strategy!r}, which this engine does not know.",
+            "Upgrade the engine by applying the role vya.backupdb.runtime.",
+        )
 
 
 def verify_and_record(
@@ -117,7 +145,11 @@ def verify_and_record(
     error: Optional[str] = None
     try:
         with artifact_in_use(stored.path):
-            verify_artifact(stored, lambda done: tell(Progress(*names, "verifying", done, manifest.plain_bytes)))
+            verify_artifact(
+                stored,
+                context.processes,
+                lambda done: tell(Progress(*names, "verifying", done, manifest.plain_bytes)),
+            )
             _refuse_marked(stored)
             manifest = manifest.with_proof("verified", context.clock())
             manifest.write(stored.path.parent)

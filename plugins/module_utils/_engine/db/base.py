@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import Instance
@@ -20,7 +21,10 @@ from ..security.redaction import Redactor
 from ..utils.processes import Command, ProcessTable, describe_exit
 
 if TYPE_CHECKING:
+    from .directory import DirectoryOptions, DirectorySession
     from .dump_session import DumpSession
+
+_USE_LOGICAL = "Set the policy's strategy to logical."
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,20 @@ class Dbms(abc.ABC):
     def dump_session(self, database: str) -> AbstractContextManager[DumpSession]:
         """Look at a database and watch over a dump of it, which is to be made while the context lasts."""
 
+    def directory_session(self, database: str, options: DirectoryOptions) -> AbstractContextManager[DirectorySession]:
+        """Look at a database and watch over a dump of it into a directory, to be made while the context lasts."""
+        raise ServerError(f"{self.server().description} cannot be dumped in parallel.", _USE_LOGICAL)
+
+    def directory_load(
+        self, database: str, directory: Path, settings: Mapping[str, Any], jobs: int
+    ) -> Sequence[Command]:
+        """Return the clients' calls that load a directory, one after the other, each stopping at the first error."""
+        raise ServerError(f"{self.server().description} cannot load a directory.", "Restore to the server's own make.")
+
+    def directory_checks(self, algorithm: str) -> list[Check]:
+        """Examine whether databases can be dumped into directories that are compressed by this algorithm."""
+        return [Check("parallel", "failed", f"{self.server().description} cannot be dumped in parallel.", _USE_LOGICAL)]
+
     @abc.abstractmethod
     def load_command(self, database: str) -> Command:
         """Return the call of the client that loads SQL from standard input, stopping at the first error."""
@@ -215,9 +233,7 @@ class Dbms(abc.ABC):
         Raises:
             ServerError: A check fails; the message is what :meth:`checks` says.
         """
-        failed = [check for check in self.dump_checks(database) if check.status == "failed"]
-        if failed:
-            raise ServerError(" ".join(check.detail for check in failed), _hints(failed))
+        refuse_failed(self.dump_checks(database))
 
     def refuse_incompatible(self, origin: Origin, target: str) -> None:
         """Refuse an artifact that this server cannot take, with all the reasons at once.
@@ -254,6 +270,17 @@ class Client:
     flavour: str
     version: str
     number: tuple[int, ...] = field(default=())
+
+
+def refuse_failed(checks: Sequence[Check]) -> None:
+    """Refuse to go on where checks fail.
+
+    Raises:
+        ServerError: One does; the message is what they say.
+    """
+    failed = [check for check in checks if check.status == "failed"]
+    if failed:
+        raise ServerError(" ".join(check.detail for check in failed), _hints(failed))
 
 
 def _hints(checks: Sequence[Check]) -> str:

@@ -6,21 +6,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from ..config import Instance
 from ..security.credentials import Credential
 from ..utils.processes import ProcessTable
 from .base import Dbms
+from .directory import DirectoryFormat
 from .mysql import END_MARKER as MYSQL_END_MARKER
 from .mysql import MySql
 from .postgresql import END_MARKER as POSTGRESQL_END_MARKER
 from .postgresql import PostgreSql
+from .postgresql_directory import PostgreSqlDirectory
 
 DBMS: dict[str, type[Dbms]] = {"mariadb": MySql, "mysql": MySql, "postgresql": PostgreSql}
 END_MARKERS: dict[str, re.Pattern[bytes]] = {
     "mariadb": MYSQL_END_MARKER,
     "mysql": MYSQL_END_MARKER,
     "postgresql": POSTGRESQL_END_MARKER,
+}
+# What understands the directories of a vendor's dump client of a version.
+DIRECTORY_FORMATS: dict[str, Callable[[tuple[int, ...], ProcessTable], DirectoryFormat]] = {
+    "postgresql": PostgreSqlDirectory.of_version,
 }
 
 

@@ -9,18 +9,36 @@ import contextlib
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..errors import BackupDbError, ServerError
 from ..utils.processes import Command
-from .base import Check, Client, Dbms, DumpPlan, Inspection, Origin, Server, version_number
+from .base import Check, Client, Dbms, DumpPlan, Inspection, Origin, Server, refuse_failed, version_number
 from .clients import postgresql_client
 from .connection import CONNECT_SECONDS, connect, in_words, postgresql_engine, postgresql_host, postgresql_tls
+from .directory import DirectoryOptions
+from .postgresql_directory import (
+    SETTINGS_FILE,
+    PostgreSqlDirectory,
+    PostgreSqlDirectorySession,
+    by_hand,
+    check_directory_dump,
+    dump_options,
+    load_options,
+    settings_text,
+)
 from .postgresql_examination import Examination
 from .postgresql_facts import NEEDS, read_needs
-from .postgresql_inventory import HAS_TABLES, Objects, Query, read_objects
+from .postgresql_inventory import HAS_TABLES, Objects, Query, read_objects, read_table_entries
 from .postgresql_session import PostgreSqlDumpSession, take_snapshot
-from .postgresql_settings import create_clauses, preamble_statements, quote_name, settings_statements
+from .postgresql_settings import (
+    create_clauses,
+    extension_owner,
+    preamble_statements,
+    quote_name,
+    settings_statements,
+)
 
 MAINTENANCE_DATABASE = "postgres"
 LOCK_WAIT_SECONDS = 300
@@ -37,6 +55,11 @@ _SETTINGS = (
     " jsonb_agg(jsonb_build_array(CASE s.setrole WHEN 0 THEN NULL ELSE pg_get_userbyid(s.setrole) END,"
     " s.setconfig)) FROM pg_db_role_setting s WHERE s.setdatabase = d.oid))"
     " FROM pg_database d WHERE d.datname = current_database()"
+)
+# Whether a role is a superuser, and we are one too, so that we may become it.
+_BOTH_SUPERUSERS = (
+    "SELECT 1 FROM pg_roles WHERE rolname = %s AND rolsuper"
+    " AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)"
 )
 
 
@@ -171,20 +194,60 @@ class PostgreSql(Dbms):
             plan = self._plan(database, inspection, f"--snapshot={snapshot.name}")
             yield PostgreSqlDumpSession(inspection, plan, objects, snapshot)
 
+    @contextlib.contextmanager
+    def directory_session(self, database: str, options: DirectoryOptions) -> Iterator[PostgreSqlDirectorySession]:
+        """Look at a database and watch over a dump of it into a directory, to be made while the context lasts."""
+        refuse_failed(self.directory_checks(options.algorithm))
+        directories = PostgreSqlDirectory(self._client("pg_restore"), self.processes)
+        with self._connected(database) as query:
+            snapshot = take_snapshot(query)
+            inspection, objects = self._inspect(query)
+            command, version = self._dump_command(
+                database, inspection, *dump_options(options), f"--snapshot={snapshot.name}"
+            )
+            settings = inspection.settings
+            plan = DumpPlan((command,), version, "", settings_text(settings), by_hand(settings))
+            tables = read_table_entries(query)
+            yield PostgreSqlDirectorySession(inspection, plan, objects, snapshot, tables, directories)
+
+    def directory_load(self, database: str, directory: Path, settings: Mapping[str, Any], jobs: int) -> list[Command]:
+        """Return the calls of ``pg_restore`` and, for what belongs to the database itself, of ``psql``."""
+        owner = extension_owner(settings)
+        # An extension becomes whoever's it is that loads it.
+        role = owner if owner is not None and self._rows(_BOTH_SUPERUSERS, (owner,)) else None
+        program = self._client("pg_restore").path
+        archives = [
+            self._command(program, ["--no-password", "--dbname=", *options, str(directory)], database)
+            for options in load_options(directory, jobs, role)
+        ]
+        return [*archives, self._load_command(database, str(directory / SETTINGS_FILE))]
+
+    def directory_checks(self, algorithm: str) -> list[Check]:
+        """Examine whether there are clients that can write and read directories compressed by this algorithm."""
+        return [check_directory_dump(self._examination.clients("pg_dump", "pg_restore"), algorithm)]
+
+    def _client(self, name: str) -> Client:
+        return postgresql_client(name, self._server.number[0], self.processes)
+
     def _plan(self, database: str, inspection: Inspection, *more: str) -> DumpPlan:
-        client = postgresql_client("pg_dump", self._server.number[0], self.processes)
-        self.refuse_unfit(database)
-        options = ["--format=plain", "--no-password", f"--lock-wait-timeout={LOCK_WAIT_SECONDS}s"]
-        # Else the account may have an encoding of its own set, and objects would not be named as the server names them.
-        options += [f"--encoding={inspection.settings['encoding']}", *more]
+        command, version = self._dump_command(database, inspection, "--format=plain", *more)
         return DumpPlan(
-            commands=(self._command(client.path, options, database),),
-            client_version=client.version,
+            commands=(command,),
+            client_version=version,
             preamble=preamble_statements(inspection.settings),
             postamble=settings_statements(inspection.settings),
             restore_by_hand="createdb --template=template0 NEW_DATABASE && {unpack} {artifact}"
             " | psql --no-psqlrc --set=ON_ERROR_STOP=1 --dbname=NEW_DATABASE",
         )
+
+    def _dump_command(self, database: str, inspection: Inspection, *options: str) -> tuple[Command, str]:
+        """Return a call of ``pg_dump`` with these options, and its version."""
+        client = self._client("pg_dump")
+        self.refuse_unfit(database)
+        common = ["--no-password", f"--lock-wait-timeout={LOCK_WAIT_SECONDS}s"]
+        # Else the account may have an encoding of its own set, and objects would not be named as the server names them.
+        common.append(f"--encoding={inspection.settings['encoding']}")
+        return self._command(client.path, [*common, *options], database), client.version
 
     def _command(self, program: str, arguments: list[str], database: str) -> Command:
         """A client's call: the database by variable, since a name as argument may be read as a connection string."""
@@ -207,9 +270,11 @@ class PostgreSql(Dbms):
 
     def load_command(self, database: str) -> Command:
         """Return the call of ``psql`` that loads SQL, stopping at the first error."""
-        client = postgresql_client("psql", self._server.number[0], self.processes)
-        options = ["--no-psqlrc", "--quiet", "--file=-", "--no-password", "--set=ON_ERROR_STOP=1", "--output=/dev/null"]
-        return self._command(client.path, options, database)
+        return self._load_command(database, "-")
+
+    def _load_command(self, database: str, file: str) -> Command:
+        options = ["--no-psqlrc", "--quiet", f"--file={file}", "--no-password", "--set=ON_ERROR_STOP=1"]
+        return self._command(self._client("psql").path, [*options, "--output=/dev/null"], database)
 
     def create_database(self, database: str, settings: Mapping[str, Any]) -> None:
         """Create an empty database with the encoding and locale that its manifest recorded."""

@@ -33,6 +33,10 @@ class Examination:
     def _account(self) -> Account:
         return postgresql_facts.read_account(self._query)
 
+    def clients(self, dumper: str, loader: str) -> Clients:
+        """Return the clients of these names, or why there are none."""
+        return Clients(self._client(dumper), self._client(loader))
+
     def _client(self, name: str) -> Client | ClientError:
         try:
             return postgresql_client(name, self._server.number[0], self._processes)

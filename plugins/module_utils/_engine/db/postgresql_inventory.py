@@ -124,10 +124,17 @@ _OBJECTS = (
     _ROWS,
 )
 # pg_dump writes blanks for line ends, and all of it in the database's encoding.
+_ENTRY = (
+    "convert_to(translate(entry || '; Type: ' || label || '; Schema: ' || schema, chr(10) || chr(13), '  '),"
+    " getdatabaseencoding())"
+)
 _ALL = (
-    "SELECT kind, name, convert_to(translate(entry || '; Type: ' || label || '; Schema: ' || schema, chr(10) ||"
-    " chr(13), '  '), getdatabaseencoding()), required"
+    f"SELECT kind, name, {_ENTRY}, required"
     f" FROM ({' UNION ALL '.join(_OBJECTS)}) AS found (kind, name, label, entry, schema, required)"
+)
+_TABLES = (
+    f"SELECT oid, {_ENTRY} FROM (SELECT o.oid, o.relname, 'TABLE DATA', n.nspname FROM pg_class o JOIN pg_namespace n"
+    f" ON n.oid = o.relnamespace WHERE o.relkind = 'r' AND {_NOT_SYSTEM}) AS found (oid, entry, label, schema)"
 )
 _LARGE_OBJECTS = "SELECT oid FROM pg_largeobject_metadata"
 _INVALID_INDEXES = (
@@ -195,3 +202,8 @@ def read_objects(query: Query) -> Objects:
         frozenset(int(row[0]) for row in query(_LARGE_OBJECTS)),
         tuple(str(row[0]) for row in query(_INVALID_INDEXES)),
     )
+
+
+def read_table_entries(query: Query) -> dict[int, str]:
+    """Return by which words a dump names the rows of each table, by the number (OID) of the table."""
+    return {int(oid): bytes(entry).decode("latin-1") for oid, entry in query(_TABLES)}

@@ -27,7 +27,7 @@ _POINT = (
     " ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END"
 )
 _TYPE = re.compile(r"; Type: ([A-Z ]+); Schema: ")
-_OWNER = "; Owner: "
+OWNER = "; Owner: "
 # Types of entries for which the server is asked as pg_dump asks it, so that one more of them is one too many.
 _KNOWN_TYPES = {
     *("SCHEMA", "EXTENSION", "TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE", "INDEX", "FUNCTION"),
@@ -96,6 +96,7 @@ class PostgreSqlDumpSession(DumpSession):
     """Watches over one dump."""
 
     reader: PostgreSqlDumpReader
+    counted = COUNTED
 
     def __init__(self, inspection: Inspection, plan: DumpPlan, objects: Objects, snapshot: Snapshot) -> None:
         """Begin.
@@ -140,7 +141,7 @@ class PostgreSqlDumpSession(DumpSession):
         )
 
     def _row_counts(self, counted: set[str]) -> dict[str, Any]:
-        described: dict[str, Any] = {"method": COUNTED, "approximate": bool(self.reader.doubt)}
+        described: dict[str, Any] = {"method": self.counted, "approximate": bool(self.reader.doubt)}
         stored = {each.name for each in self._objects.expected if each.kind == ROWS}
         inventory = self.inspection.inventory
         left_out = {
@@ -155,10 +156,10 @@ class PostgreSqlDumpSession(DumpSession):
 
 def _recognised(entry: str, known: set[str]) -> str:
     """Return the part of an entry before its owner. Names may hold anything: what the server has decides."""
-    end = entry.find(_OWNER)
+    end = entry.find(OWNER)
     while end >= 0 and entry[:end] not in known:
-        end = entry.find(_OWNER, end + 1)
-    return entry[:end] if end >= 0 else entry.rpartition(_OWNER)[0]
+        end = entry.find(OWNER, end + 1)
+    return entry[:end] if end >= 0 else entry.rpartition(OWNER)[0]
 
 
 def _is_known_type(entry: str) -> bool:

@@ -58,15 +58,20 @@ def preamble_statements(settings: Mapping[str, Any]) -> str:
     it is a superuser on the target too (and can thus do all that a restore does) and we may become that one.
     """
     text = f"-- Load into an empty database: CREATE DATABASE name {create_clauses(settings)};\n"
-    owners = list((settings.get("extension_owners") or {}).values())
-    if not owners:
+    owner = extension_owner(settings)
+    if owner is None:
         return text
-    owner = max(sorted(set(owners)), key=owners.count)
     condition = (
         f"EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = {quote_text(owner)} AND rolsuper)"
         " AND (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)"
     )
     return text + _do(f"IF {condition} THEN EXECUTE {quote_text(f'SET ROLE {quote_name(owner)}')}; END IF;")
+
+
+def extension_owner(settings: Mapping[str, Any]) -> str | None:
+    """Return who owns most of the extensions, beside the one that every database has; None where there are none."""
+    owners = list((settings.get("extension_owners") or {}).values())
+    return str(max(sorted(set(owners)), key=owners.count)) if owners else None
 
 
 def settings_statements(settings: Mapping[str, Any]) -> str:

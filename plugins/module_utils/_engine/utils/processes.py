@@ -106,6 +106,19 @@ class Child:
         self._reader.join(_GRACE_SECONDS)
         return code
 
+    def bytes_read(self) -> int:
+        """Return how many bytes it and the children that it has now have read of files so far (see proc(5))."""
+        pid, total = self.process.pid, 0
+        try:
+            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as listing:
+                children = listing.read().split()
+        except OSError:  # it has ended, or this kernel does not list them
+            children = []
+        for each in (str(pid), *children):
+            with contextlib.suppress(OSError, ValueError), open(f"/proc/{each}/io", encoding="ascii") as figures:
+                total += int(figures.readline().removeprefix("rchar:"))
+        return total
+
     @property
     def stderr(self) -> str:
         """The last 64 KiB of what it wrote to standard error."""

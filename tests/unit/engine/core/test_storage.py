@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vya_backupdb.core.dead_partials import remove_dead_partials
 from vya_backupdb.core.locks import database_lock
 from vya_backupdb.core.manifest import SUFFIX, Manifest, Segment, read_manifest, seal_document
 from vya_backupdb.core.storage import (
@@ -25,7 +26,6 @@ from vya_backupdb.core.storage import (
     Storage,
     find_artifact,
     path_component,
-    remove_dead_partials,
     storage_error,
 )
 from vya_backupdb.errors import ArtifactError, LockedError, StorageError

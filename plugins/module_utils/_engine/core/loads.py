@@ -1,0 +1,134 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How the content of an artifact gets into a server: by the strategy that it was made with."""
+
+from __future__ import annotations
+
+import abc
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ..db.base import Dbms
+from ..errors import RestoreError
+from ..utils.processes import Command, ProcessTable, describe_exit
+from .directory import verify_directory
+from .pipeline import load_chunks
+from .storage import StoredArtifact
+from .verification import plain_chunks, refuse_unknown_strategy, verify_artifact
+from .watching import StalledError, watch
+
+
+@dataclass(frozen=True)
+class LoadTask:
+    """What is to be loaded, and with what.
+
+    Attributes:
+        processes: What starts and ends children.
+        dbms: The server.
+        stored: The artifact.
+        jobs: How many processes may load at a time.
+        stall_timeout: Longest time without progress.
+    """
+
+    processes: ProcessTable
+    dbms: Dbms
+    stored: StoredArtifact
+    jobs: int
+    stall_timeout: timedelta
+
+
+class Load(abc.ABC):
+    """One load of one artifact."""
+
+    def __init__(self, task: LoadTask) -> None:
+        self._task = task
+
+    @abc.abstractmethod
+    def examine(self, progress: Callable[[int], None]) -> None:
+        """Read the artifact as a whole before anything is changed for it.
+
+        Raises:
+            DamageError: It is damaged, cut off or exchanged.
+            ArtifactError: It cannot be read.
+        """
+
+    @abc.abstractmethod
+    def load(self, database: str, progress: Callable[[int], None]) -> str:
+        """Load it into an empty database, and return what the clients wrote to standard error.
+
+        Raises:
+            RestoreError: A client failed or did nothing for too long; all have ended.
+            DamageError: What is read now is not what it was.
+        """
+
+
+class LogicalLoad(Load):
+    """One stream into one client."""
+
+    def examine(self, progress: Callable[[int], None]) -> None:
+        """Read the file as a whole."""
+        verify_artifact(self._task.stored, self._task.processes, progress)
+
+    def load(self, database: str, progress: Callable[[int], None]) -> str:
+        """Feed the client."""
+        task = self._task
+        return load_chunks(
+            task.processes,
+            task.dbms.load_command(database),
+            task.dbms.renamed(plain_chunks(task.stored), task.stored.manifest.database, database),
+            stall_timeout=task.stall_timeout,
+            explain=task.dbms.explain,
+            progress=progress,
+        )
+
+
+class ParallelLoad(Load):
+    """A directory that the vendor's client loads with several processes."""
+
+    def examine(self, progress: Callable[[int], None]) -> None:
+        """See that all files are what they were when they were sealed."""
+        verify_directory(self._task.stored, self._task.processes, progress, jobs=self._task.jobs, unpacked=False)
+
+    def load(self, database: str, progress: Callable[[int], None]) -> str:
+        """Run the clients one after the other."""
+        stored = self._task.stored
+        commands = self._task.dbms.directory_load(database, stored.path, stored.manifest.settings, self._task.jobs)
+        return "\n".join(filter(None, [self._run(command, progress) for command in commands]))
+
+    def _run(self, command: Command, progress: Callable[[int], None]) -> str:
+        task, most = self._task, 0
+
+        def read() -> int:
+            nonlocal most
+            seen = child.bytes_read()
+            most = max(most, min(seen, task.stored.manifest.stored_bytes))
+            progress(most)
+            return seen
+
+        with task.processes.start(command, stdout=subprocess.DEVNULL) as child:
+            try:
+                code = watch(child, read, stall_timeout=task.stall_timeout)
+            except StalledError as exc:
+                raise RestoreError(f"{command.program} {exc.message} and has been ended.", exc.hint) from None
+        if task.processes.cancelled.is_set():
+            raise RestoreError("The restore was stopped.")
+        if code != 0:
+            reason = task.dbms.explain(child.stderr) or "it gave no reason"
+            raise RestoreError(f"{command.program} failed ({describe_exit(code)}): {reason}")
+        return child.stderr
+
+
+LOADS: dict[str, type[Load]] = {"logical": LogicalLoad, "parallel": ParallelLoad}
+
+
+def load_of(task: LoadTask) -> Load:
+    """Return the load that fits an artifact.
+
+    Raises:
+        ArtifactError: It was made by a strategy of which this engine knows nothing.
+    """
+    refuse_unknown_strategy(task.stored)
+    return LOADS[task.stored.manifest.strategy](task)

@@ -1,0 +1,84 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The logical strategy: one portable stream of SQL in one file."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Optional
+
+from ..db.dump_session import DumpSession
+from ..errors import DumpError
+from .compression import AUTO, EXTENSIONS, Level
+from .dump import Content, Dump, Partial, Task
+from .pipeline import ArtifactWriter, dump_segments
+from .segmentation import ROWS
+from .storage import PartialFile
+
+
+class LogicalDump(Dump):
+    """One portable stream of SQL in one file."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self._partial: Optional[PartialFile] = None
+
+    @property
+    def extension(self) -> str:
+        """As the compression has it."""
+        return EXTENSIONS[self._task.policy.compression.algorithm]
+
+    def session(self) -> AbstractContextManager[DumpSession]:
+        """Watch over a dump in one stream."""
+        return self._task.dbms.dump_session(self._task.database)
+
+    def begin(self, path: Path) -> Partial:
+        """Make the file."""
+        self._partial = PartialFile(path)
+        return self._partial
+
+    def write(self, session: DumpSession) -> Content:
+        """Dump in one pass: client, segments, compression, checksum, file."""
+        if self._partial is None:
+            raise DumpError("There is no file to dump into.")
+        task, plan, limits = self._task, session.plan, self._task.policy.limits
+        algorithm, level = task.policy.compression.algorithm, task.policy.compression.level
+        levels = Level(algorithm, level, session.inspection.size_bytes, self._earlier_level())
+        writer = ArtifactWriter(self._partial, algorithm, levels, task.policy.checksums)
+        writer.add_text("preamble", plan.preamble)
+        complaints = [
+            dump_segments(
+                writer,
+                task.context.processes,
+                command,
+                session,
+                stall_timeout=limits.stall_timeout,
+                timeout=limits.timeout,
+                explain=task.dbms.explain,
+                progress=lambda: task.progress(writer.plain_bytes),
+            )
+            for command in session.commands()
+        ]
+        facts = session.conclude()
+        writer.add_text("postamble", plan.postamble)
+        described = {
+            "stored_bytes": writer.stored_bytes,
+            "plain_bytes": writer.plain_bytes,
+            "sha256": writer.checksum("sha256") or "",
+            "md5": writer.checksum("md5"),
+            "segments": tuple(writer.segments),
+        }
+        return Content(facts, "\n".join(complaints), described)
+
+    def _earlier_level(self) -> Optional[int]:
+        """Return the level at which the newest artifact of this database ended, where it was chosen likewise."""
+        task, compression = self._task, self._task.policy.compression
+        if compression.level != AUTO:
+            return None
+        for stored in task.context.storage.artifacts(task.dbms.instance.database_id, task.database)[:1]:
+            manifest = stored.manifest
+            if manifest.compression == {"algorithm": compression.algorithm, "level": AUTO}:
+                return next((part.level for part in reversed(manifest.segments) if part.kind == ROWS), None)
+        return None
