@@ -1,12 +1,15 @@
 # GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The parallel strategy: what several processes dump into a directory comes back, and what is not whole is no backup."""
+"""The parallel strategy: a directory comes back as the database was, and one that is not whole is no backup."""
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,10 @@ from fingerprint import compare
 from servers import Host, Server
 
 from vya_backupdb.core.manifest import Manifest, read_manifest
+from vya_backupdb.core.marks import damage_path
 from vya_backupdb.core.storage import find_artifact
+from vya_backupdb.db import clients
+from vya_backupdb.errors import ArtifactError, RestoreError
 
 SAMPLE = "vya_sample"
 
@@ -65,7 +71,7 @@ def test_a_database_comes_back_whole_from_a_directory(
     if algorithm == "zstd" and not zstd_is_there(postgresql):
         (failed,) = host.engine().backup(database_id="test-postgresql", databases=[SAMPLE]).results
         assert "cannot compress with zstd" in str(failed.error)
-        checks = host.engine().check("test-postgresql").checks
+        checks = host.engine().check(database_id="test-postgresql").checks
         assert [c["status"] for c in checks if c["check"] == "parallel"] == ["failed"]
         return
     artifact, manifest = backup(host, SAMPLE)
@@ -94,3 +100,208 @@ def test_a_database_comes_back_whole_from_a_directory(
 
 def stat_of(path: Path) -> int:
     return path.stat().st_mode & 0o7777
+
+
+def test_the_vendors_clients_alone_can_load_a_directory(
+    parallel: Host, postgresql: Server, sampled: dict[str, Any]
+) -> None:
+    artifact, manifest = backup(parallel, SAMPLE)
+    locale = " ".join(
+        f"--{option}={manifest.settings[name]}"
+        for option, name in (("encoding", "encoding"), ("lc-collate", "collate"), ("lc-ctype", "ctype"))
+    )
+    by_hand = manifest.restore_by_hand.replace(artifact.name, str(artifact)).replace("createdb", f"createdb {locale}")
+    subprocess.run(["chmod", "-R", "a+rX", parallel.root, *parallel.root.parents[:3]], check=True)
+    script = "set -euo pipefail; " + by_hand.replace("NEW_DATABASE", "vya_by_hand")
+    try:
+        command = ["runuser", "-u", "postgres", "--", "bash", "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
+        assert done.returncode == 0, done.stderr
+        assert compare(sampled, postgresql.fingerprint("vya_by_hand")) == []
+    finally:
+        postgresql.drop("vya_by_hand")
+
+
+def test_a_directory_shows_one_moment_while_others_write(parallel: Host, postgresql: Server) -> None:
+    """Money moves between tables that different processes dump: at every moment the sum is the same."""
+    tables = ("a", "b", "c", "d")
+    postgresql.create(
+        "vya_bank",
+        "".join(
+            f"CREATE TABLE {each} AS SELECT n AS id, 100 AS cents, repeat(md5(n::text), 20) AS label"
+            " FROM generate_series(1, 5000) n;"
+            for each in tables
+        )
+        + "CREATE TABLE log (id serial);",
+    )
+    stop = threading.Event()
+
+    def write() -> None:
+        script = "".join(
+            f"BEGIN; UPDATE {one} SET cents = cents - 7; UPDATE {other} SET cents = cents + 7;"
+            f" INSERT INTO log DEFAULT VALUES; COMMIT;"
+            for one, other in zip(tables, (*tables[1:], tables[0]), strict=True)
+        )
+        while not stop.is_set():
+            postgresql.sql(script, "vya_bank")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        while postgresql.sql("SELECT count(*) FROM log;", "vya_bank") == "0":
+            time.sleep(0.05)
+        _artifact, manifest = backup(parallel, "vya_bank")
+    finally:
+        stop.set()
+        writer.join()
+    try:
+        parallel.engine().restore(database_id="test-postgresql", database="vya_bank", overwrite=True)
+        total = " + ".join(f"(SELECT sum(cents) FROM {each})" for each in tables)
+        assert postgresql.sql(f"SELECT {total};", "vya_bank") == str(4 * 5000 * 100)
+        assert manifest.rows is not None
+        assert manifest.rows["public.log"] == int(postgresql.sql("SELECT count(*) FROM log;", "vya_bank"))
+        counted = "counted in the files of the dump after they were written"
+        assert (manifest.row_counts["method"], manifest.row_counts["approximate"]) == (counted, False)
+    finally:
+        postgresql.drop("vya_bank")
+
+
+# ---- what is not whole
+
+
+@pytest.fixture
+def items(postgresql: Server) -> Iterator[str]:
+    """A database with rows, a second schema and a large object."""
+    name = "vya_items"
+    postgresql.create(
+        name,
+        "CREATE SCHEMA side; CREATE TABLE side.deep (id serial); CREATE TABLE other (id integer);"
+        "CREATE TABLE item AS SELECT n AS id, md5(n::text) AS label FROM generate_series(1, 60000) n;"
+        "SELECT lo_from_bytea(4711, 'large');",
+    )
+    yield name
+    postgresql.drop(name)
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Let a shell script stand in for one of the vendor's clients, which it reaches as "$real"."""
+    folder = tmp_path / "clients"
+    folder.mkdir(mode=0o755)
+    real = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+
+    def make(program: str, script: str) -> None:
+        for path in real.iterdir():
+            (folder / path.name).symlink_to(path)
+        (folder / program).unlink()
+        head = f'#!/bin/bash\nreal={real / program}\n[ "$1" = --version ] && exec "$real" "$@"\n'
+        find = 'for word in "$@"; do case $word in --file=/*) cd "${word#--file=}";; esac; done\n'
+        (folder / program).write_text(head + find + script)
+        (folder / program).chmod(0o755)
+        monkeypatch.setattr(clients, "_POSTGRESQL_DIRECTORIES", (str(folder),))
+
+    return make
+
+
+def refused(host: Host, name: str) -> str:
+    result = host.engine().backup(database_id="test-postgresql", databases=[name]).results[0]
+    assert result.outcome == "failed", "a false success"
+    assert host.files() == {}
+    assert not list(host.storage.rglob("*.d"))
+    return str(result.error)
+
+
+LARGEST = "largest=$(ls -S *.dat* | grep -v toc.dat | head -n 1); "
+SPOILED = {
+    "a file cut off": (LARGEST + 'truncate --size=-9 "$largest"', "not whole|damaged"),
+    "a file gone": (LARGEST + 'rm "$largest"', "lacks the file"),
+    "a file too many": ("touch 1.dat", "does not name"),
+    "the contents cut off": ("truncate --size=-900 toc.dat", "table of contents"),
+    "a large object gone": ("rm blob_*", "lacks the file blob_4711"),
+    "another end": ("exit 1", "exit code 1"),
+    "an error said": ("echo 'pg_dump: error: oh' >&2", "reported an error"),
+}
+
+
+@pytest.mark.parametrize("case", SPOILED)
+def test_a_directory_that_is_not_whole_is_no_backup(
+    parallel: Host, items: str, stand_in: Callable[[str, str], None], case: str
+) -> None:
+    script, said = SPOILED[case]
+    stand_in("pg_dump", f'"$real" "$@"; {script}')
+    assert any(each in refused(parallel, items) for each in said.split("|"))
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("--exclude-table=public.item", "table public.item"),
+        ("--exclude-table-data=public.item", "rows of table public.item"),
+        ("--exclude-schema=side", "schema side"),
+        ("--no-large-objects", "large object 4711"),
+    ],
+)
+def test_what_the_client_leaves_out_is_noticed(
+    parallel: Host, items: str, stand_in: Callable[[str, str], None], option: str, named: str
+) -> None:
+    if option == "--no-large-objects":
+        option = "--no-blobs"  # as it was called before PostgreSQL 16, and may still be
+    stand_in("pg_dump", f'"$real" "$@" {option}')
+    error = refused(parallel, items)
+    assert "left out what the server has" in error
+    assert named in error
+
+
+def test_a_worker_that_is_killed_fails_the_backup(host: Host, items: str, stand_in: Callable[[str, str], None]) -> None:
+    with_policy(host, compression={"algorithm": "gzip", "level": 9})
+    stand_in(
+        "pg_dump",
+        '"$real" "$@" & leader=$!\n'
+        'while kill -0 $leader && read -r worker others < /proc/$leader/task/$leader/children; [ -z "$worker" ]; do :;'
+        " done 2> /dev/null\n"
+        "kill -KILL $worker; wait $leader",
+    )
+    assert "pg_dump failed" in refused(host, items)
+
+
+def test_a_client_that_does_nothing_is_ended(host: Host, items: str, stand_in: Callable[[str, str], None]) -> None:
+    with_policy(host, limits={"stall_timeout": "2s"})
+    artifact, _manifest = backup(host, items)
+    stand_in("pg_dump", "exec sleep 300")
+    result = host.engine().backup(database_id="test-postgresql", databases=[items]).results[0]
+    assert "did nothing for 0:00:02" in str(result.error)
+    assert list(host.storage.rglob("*.d")) == [artifact]
+
+
+def test_a_load_that_does_nothing_is_ended_and_the_old_database_stays(
+    host: Host, postgresql: Server, items: str, stand_in: Callable[[str, str], None]
+) -> None:
+    with_policy(host, limits={"stall_timeout": "2s"})
+    backup(host, items)
+    stand_in("pg_restore", "exec sleep 300")
+    with pytest.raises(RestoreError, match=r"did nothing for 0:00:02.*is untouched"):
+        host.engine().restore(database_id="test-postgresql", database=items, overwrite=True)
+    assert postgresql.sql("SELECT count(*) FROM item;", items) == "60000"
+
+
+def test_a_damaged_directory_is_not_restored(parallel: Host, postgresql: Server, items: str) -> None:
+    artifact, _manifest = backup(parallel, items)
+    other, _manifest = backup(parallel, items)
+    largest = max(artifact.iterdir(), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+    with pytest.raises(ArtifactError, match=largest.name):
+        parallel.engine().restore(database_id="test-postgresql", database=items, artifact=artifact, overwrite=True)
+    assert postgresql.sql("SELECT count(*) FROM item;", items) == "60000"
+    assert not parallel.engine().verify(artifact=artifact).ok
+    assert damage_path(artifact).exists()
+    # One that was exchanged for another of the same database is noticed too.
+    shutil.rmtree(artifact)
+    shutil.copytree(other, artifact)
+    damage_path(artifact).unlink()
+    postgresql.sql("INSERT INTO other VALUES (1);", items)
+    newest, _manifest = backup(parallel, items)
+    shutil.rmtree(artifact)
+    shutil.copytree(newest, artifact)
+    assert not parallel.engine().verify(artifact=artifact).ok

@@ -181,3 +181,12 @@ def test_the_schema_is_json_schema() -> None:
 def test_a_schedule_stays_as_it_was_read() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Schedule(times=("02:00",)).times = ()  # type: ignore[misc]
+
+
+def test_the_parallel_strategy_is_refused_where_there_is_none() -> None:
+    both = [instance(database_id="pg", dbms="postgresql"), instance(database_id="my", dbms="mysql")]
+    parallel = {"strategy": "parallel", "limits": {"jobs": 4}}
+    with pytest.raises(ConfigError, match="covers the instance 'my', which is mysql"):
+        changed(instances=both, policies=[policy(**parallel)])
+    config = changed(instances=both, policies=[policy(instances=["pg"], **parallel), policy(name="rest")])
+    assert (config.policy("p").limits.jobs, config.policy("rest").strategy) == (4, "logical")

@@ -223,10 +223,12 @@ def load_options(directory: str | Path, jobs: int, role: str | None) -> list[lis
 
 def by_hand(settings: Mapping[str, Any]) -> str:
     """Return a shell command that restores the directory ``{artifact}``."""
-    calls = []
-    for options in load_options("ARTIFACT", 2, extension_owner(settings)):
-        calls.append(shlex.join(["pg_restore", *options, "--dbname=NEW_DATABASE", "ARTIFACT"]))
-    load = " && ".join(calls).replace("{", "{{").replace("}", "}}").replace("ARTIFACT", "{artifact}")
+    owner = extension_owner(settings)
+    role = owner.replace("{", "{{").replace("}", "}}") if owner is not None else None
+    load = " && ".join(
+        shlex.join(["pg_restore", *options, "--dbname=NEW_DATABASE", "{artifact}"])
+        for options in load_options("{artifact}", 2, role)
+    )
     return (
         f"createdb --template=template0 NEW_DATABASE && {load}"
         f" && psql --no-psqlrc --set=ON_ERROR_STOP=1 --dbname=NEW_DATABASE --file={{artifact}}/{SETTINGS_FILE}"
