@@ -22,7 +22,8 @@ from servers import Host, Server
 
 from .tool import KILLED, Ran, Tool
 
-_ARTIFACT, _MANIFEST = ".sql.gz", ".manifest.json"
+_ARTIFACT, _DIRECTORY, _MANIFEST = ".sql.gz", ".dump.d", ".manifest.json"
+_UNFINISHED = (".partial", ".content", ".removed")
 _END = re.compile(rb"\n-- (Dump completed|PostgreSQL database dump complete)")
 _SUCCESSES = re.compile(r'^vya_backupdb_backups_total\{.*outcome="success".*\} (\S+)$', re.M)
 _LAST = re.compile(r'^vya_backupdb_last_backup_status\{.*database="(.*?)".*\} (\S+)$', re.M)
@@ -34,6 +35,8 @@ def damage(artifact: Path) -> str:
     path = artifact.with_name(artifact.name + _MANIFEST)
     if not path.exists():
         return "has no manifest"
+    if artifact.is_dir():
+        return _damage_of_directory(artifact, path)
     key = hashlib.sha256(path.read_bytes() + artifact.read_bytes()).hexdigest(), artifact.name.encode()
     if key not in _found_whole:
         _found_whole[key] = _damage(artifact, path)
@@ -55,6 +58,21 @@ def _damage(artifact: Path, path: Path) -> str:
     except (OSError, EOFError) as exc:
         return f"cannot be decompressed: {exc}"
     return "" if _END.search(plain) else "has no end"
+
+
+def _damage_of_directory(artifact: Path, path: Path) -> str:
+    try:
+        manifest = json.loads(path.read_bytes())
+    except ValueError:
+        return "has a manifest that is no JSON"
+    expected = {each["name"]: (each["length"], each["sha256"]) for each in manifest["files"]}
+    found = {each.name: each.read_bytes() for each in artifact.iterdir()}
+    if {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in found.items()} != expected:
+        return "has other files than its manifest says"
+    if manifest["artifact"] != artifact.name or not found["toc.dat"].startswith(b"PGDMP"):
+        return "is not what its manifest is about"
+    plain = [gzip.decompress(data) for name, data in found.items() if name.endswith(".dat.gz") and "blob" not in name]
+    return "" if all(data.endswith(b"\\.\n\n\n") for data in plain) else "has no end"
 
 
 def _content(name: str, data: bytes) -> object:
@@ -102,7 +120,8 @@ class Witness:
 
     def artifacts(self) -> list[Path]:
         """All files with the final name of an artifact."""
-        return sorted(self._host.storage.rglob(f"[!.]*{_ARTIFACT}"))
+        found = self._host.storage.rglob("[!.]*")
+        return sorted(path for path in found if path.name.endswith((_ARTIFACT, _DIRECTORY)))
 
     def listed(self) -> list[Path]:
         """What the tool calls a backup of the database."""
@@ -129,7 +148,7 @@ class Witness:
         """Artifacts without a manifest, and manifests without an artifact."""
         names = {name for name in self._host.files() if not name.endswith(".partial")}
         with_manifest = {name.removesuffix(_MANIFEST) for name in names if name.endswith(_MANIFEST)}
-        return sorted(with_manifest ^ {name for name in names if name.endswith(_ARTIFACT)})
+        return sorted(with_manifest ^ set(map(str, self.artifacts())))
 
     def problems(self, ran: Ran, *, succeeded: bool = False, removable: Collection[Path] = ()) -> list[str]:
         """Return what must not be after a run.
@@ -164,7 +183,8 @@ class Witness:
         for path in self.good:
             if path in removable:
                 continue
-            for name in (str(path), f"{path}{_MANIFEST}"):
+            own = [name for name in self.files if name == str(path) or name.startswith(f"{path}/")]
+            for name in (*own, f"{path}{_MANIFEST}"):
                 if name not in now or _content(name, now[name]) != _content(name, self.files[name]):
                     yield f"a good artifact was {'changed' if name in now else 'lost'}: {name}"
         for path in self.listed():
@@ -221,5 +241,5 @@ class Witness:
         return found
 
     def unfinished(self) -> list[Path]:
-        """Partial files, of artifacts and others."""
-        return sorted(self._host.root.rglob("*.partial"))
+        """Partial files and directories, of artifacts and others."""
+        return sorted(path for path in self._host.root.rglob(".*") if path.name.endswith(_UNFINISHED))

@@ -193,13 +193,24 @@ def verify_directory(
     differing = sorted(expected.keys() ^ set(os.listdir(stored.path)))
     if differing:
         raise DamageError(f"{what} has other files than its manifest says: {', '.join(differing[:10])}.", _ANOTHER)
-    format_ = directories(version_number(str(manifest.tool.get("version", ""))), processes)
-    parts = format_.parts(stored.path) if unpacked else [Part(name) for name in expected]
     reader = DirectoryReader(stored.path, jobs, tell=progress, stopped=processes.cancelled.is_set, unpacked=unpacked)
-    for found in reader.read_all(parts):
-        named = expected[found.part.name]
-        same = (found.length, found.checksums["sha256"]) == (named.length, named.sha256)
+    with_rows = {name for name, each in expected.items() if each.tables}
+    # The table of contents is checked before the vendor's client is given it.
+    _refuse_others(reader.read_all([Part(name) for name in expected.keys() - with_rows]), expected, what, unpacked)
+    if unpacked:
+        version = version_number(str(manifest.tool.get("version", "")))
+        parts = [part for part in directories(version, processes).parts(stored.path) if part.name in with_rows]
+    else:
+        parts = [Part(name) for name in with_rows]
+    _refuse_others(reader.read_all(parts), expected, what, unpacked)
+
+
+def _refuse_others(found: Iterable[Reading], expected: Mapping[str, StoredFile], what: str, unpacked: bool) -> None:
+    """Refuse files that are not what the manifest says."""
+    for each in found:
+        named = expected[each.part.name]
+        same = (each.length, each.checksums["sha256"]) == (named.length, named.sha256)
         if unpacked:
-            same = same and (found.plain_length, found.rows or 0) == (named.plain_length, sum(named.tables.values()))
+            same = same and (each.plain_length, each.rows or 0) == (named.plain_length, sum(named.tables.values()))
         if not same:
             raise DamageError(f"{what} is damaged or was exchanged: {named.name} is not what it was.", _ANOTHER)

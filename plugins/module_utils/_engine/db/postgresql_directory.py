@@ -48,6 +48,7 @@ class PostgreSqlDirectory:
     def __init__(self, client: Client, processes: ProcessTable) -> None:
         self._client = client
         self._processes = processes
+        self._read: dict[Path, list[str]] = {}  # tables of contents, which do not change once they are written
 
     @classmethod
     def of_version(cls, number: tuple[int, ...], processes: ProcessTable) -> PostgreSqlDirectory:
@@ -83,6 +84,11 @@ class PostgreSqlDirectory:
         Raises:
             DamageError: It cannot be read.
         """
+        if directory not in self._read:
+            self._read[directory] = self._list(directory)
+        return self._read[directory]
+
+    def _list(self, directory: Path) -> list[str]:
         try:
             command = Command((self._client.path, "--list", str(directory)))
             code, output, errors = self._processes.run(command, _LIST_SECONDS)
@@ -98,7 +104,7 @@ class PostgreSqlDirectory:
             return {}
         found = {}
         for path in sorted(directory.glob("blobs*.toc")):  # one of all before PostgreSQL 17
-            listed = [_LARGE_OBJECT.fullmatch(line) for line in path.read_text(encoding="ascii").splitlines()]
+            listed = [_LARGE_OBJECT.fullmatch(line) for line in path.read_text("ascii", "replace").splitlines()]
             if not all(listed):
                 raise DamageError(f"{path} is not a list of large objects.")
             found[path.name] = {int(match[1]): match[2] for match in listed if match}
