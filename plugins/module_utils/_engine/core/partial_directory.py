@@ -75,6 +75,7 @@ class PartialDirectory:
             StorageError: Syncing or renaming failed, or another writer has made the artifact meanwhile.
         """
         try:
+            self.path.chmod(0o750)  # PostgreSQL's client from 18 on makes it its user's alone
             for name in sorted(os.listdir(self.path)):
                 _make_durable(self.path / name)
             fsync_directory(self.path)

@@ -99,6 +99,7 @@ def test_a_directory_never_has_the_final_name_before_it_is_sealed(tmp_path: Path
     final = tmp_path / "a" / "b" / "x.dump.d"
     partial = PartialDirectory(final)
     partial.add("toc.dat", b"123")
+    partial.path.chmod(0o700)
     assert sorted(p.name for p in final.parent.iterdir()) == [".x.dump.d.content", ".x.dump.d.partial"]
     partial.seal()
     assert (final / "toc.dat").read_bytes() == b"123"
