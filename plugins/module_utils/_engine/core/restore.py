@@ -154,6 +154,7 @@ class Restorer:
         try:
             dbms.rename_database(beside, target)
         except BaseException as exc:
+            _wait_for(dbms)
             dbms.rename_database(old, target)
             self._drop_quietly(dbms, beside)
             raise _with_state(exc, f"The old database {target!r} is back in its place.") from None
@@ -198,7 +199,6 @@ class Restorer:
     ) -> tuple[str, bool]:
         """Undo a failed restore; return in a sentence what the state is now, and whether the old database is lost."""
         self._processes.cancelled.clear()  # also when told to stop: the old state comes back first
-        _wait_for(plan.dbms)
         self._drop_quietly(plan.dbms, plan.target)
         if safety is None:
             return "Nothing was left behind.", False
@@ -247,6 +247,7 @@ class Restorer:
     @staticmethod
     def _drop_quietly(dbms: Dbms, database: str) -> None:
         """Drop what a failed restore made, where it was made at all; the failure itself is what matters."""
+        _wait_for(dbms)
         try:
             if database in dbms.all_databases():
                 dbms.drop_database(database)
