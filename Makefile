@@ -15,7 +15,7 @@ STAGES := lint types unit sanity bases integration faults molecule end-to-end co
 FLEET := python3 tests/fleet/fleet.py
 PYTHON := .venv/bin/python
 
-.PHONY: help setup quickstart quickstart-clean test $(STAGES) benchmark build clean distclean
+.PHONY: help setup quickstart quickstart-clean test $(STAGES) benchmark comparison build clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,11 @@ benchmark: setup ## Measure ours and others': SIZE=1G RUNS=5 HOST=trixie, all op
 	@$(PYTHON) tests/benchmark/benchmark.py $(if $(SIZE),--size=$(SIZE)) $(if $(RUNS),--runs=$(RUNS)) \
 	  $(if $(HOST),--host=$(HOST)) $(if $(DBMS),--dbms=$(DBMS)) $(if $(PARTS),--parts=$(PARTS)) \
 	  $(if $(MANY),--many=$(MANY)) $(if $(ONLY),--only=$(ONLY)) $(if $(PACKAGES),--packages=$(PACKAGES))
+
+comparison: setup ## The same faults done to other tools and to ours; README=1 puts the tables into README.md
+	@scripts/setup.sh comparison
+	@$(PYTHON) tests/comparison/comparison.py $(if $(HOST),--host=$(HOST)) $(if $(ONLY),--only="$(ONLY)") \
+	  $(if $(TOOL),--tool="$(TOOL)") $(if $(README),--readme)
 
 setup: ## Packages, Python environment and wheels that the other targets need
 	@scripts/setup.sh

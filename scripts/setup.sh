@@ -8,6 +8,7 @@
 #   .venv                 the tools of requirements-test.txt
 #   .build/wheels         what database hosts install, for each of their Pythons
 #   .build/wheels-tests   what the tests on those hosts need beyond that
+#   .build/wheels-comparison   with "comparison" as an argument: the tools that are compared
 #   .build/collections    this checkout, where Ansible looks for collections
 #
 # apt and pip are used as this machine has them configured.
@@ -86,12 +87,12 @@ make_environment() {
 }
 
 download_wheels() {
-    local directory=$build/$1 requirements=$2 ingredients python job jobs=()
-    ingredients="${host_pythons[*]} $(sha256sum <"$requirements")"
+    local directory=$build/$1 requirements=$2 pythons=("${@:3}") ingredients python job jobs=()
+    ingredients="${pythons[*]} $(sha256sum <"$requirements")"
     if is_current "$directory" "$ingredients"; then return; fi
-    say "downloading wheels of $requirements for Python ${host_pythons[*]}"
+    say "downloading wheels of $requirements for Python ${pythons[*]}"
     mkdir "$directory"
-    for python in "${host_pythons[@]}"; do
+    for python in "${pythons[@]}"; do
         pip "$1-$python" download --require-hashes --only-binary :all: --python-version "$python" \
             --dest "$directory/$python" --requirement "$requirements" &
         jobs+=($!)
@@ -99,7 +100,7 @@ download_wheels() {
     for job in "${jobs[@]}"; do
         wait "$job"
     done
-    for python in "${host_pythons[@]}"; do
+    for python in "${pythons[@]}"; do
         mv -f "$directory/$python"/*.whl "$directory"
         rmdir "$directory/$python"
     done
@@ -108,9 +109,12 @@ download_wheels() {
 
 install_packages
 make_environment "$(find_python)"
-download_wheels wheels roles/runtime/files/requirements.txt
+download_wheels wheels roles/runtime/files/requirements.txt "${host_pythons[@]}"
 if [ -f tests/integration/requirements.txt ]; then
-    download_wheels wheels-tests tests/integration/requirements.txt
+    download_wheels wheels-tests tests/integration/requirements.txt "${host_pythons[@]}"
+fi
+if [ "${1:-}" = comparison ]; then
+    download_wheels wheels-comparison tests/comparison/requirements.txt 3.13 3.14 # the newest ansible needs 3.12
 fi
 mkdir -p "$build/collections/ansible_collections/vya"
 ln -sfn "$PWD" "$build/collections/ansible_collections/vya/backupdb"
