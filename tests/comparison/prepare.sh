@@ -7,9 +7,10 @@
 
 set -euo pipefail
 
+# Ansible's collections are some ten thousand files of which a handful is used, so nothing is compiled ahead.
 install_into() {
     python3 -m venv "$1"
-    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --find-links "$2" \
+    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --no-index --find-links "$2" \
         --require-hashes --requirement "$3"
 }
 

@@ -69,7 +69,8 @@ class Contestant(ABC):
 
     def prepare(self) -> None:
         """Set the tool up, and give its clients the account as the clients' vendors say."""
-        self.store.mkdir(parents=True)
+        for directory in (self.store, self.root / "run", self.root / "tmp"):
+            directory.mkdir(parents=True)
         secrets = {
             ".my.cnf": f"[client]\nuser={ACCOUNT}\npassword={PASSWORD}\nsocket={SOCKET}\n",
             ".pgpass": f"127.0.0.1:*:*:{ACCOUNT}:{PASSWORD}\n",
@@ -161,6 +162,9 @@ class Contestant(ABC):
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.root),
+            # Two borgmatics at once would remove each other's dumps from the usual directories.
+            "TMPDIR": str(self.root / "tmp"),
+            "XDG_RUNTIME_DIR": str(self.root / "run"),
             "LC_ALL": "C.UTF-8",
             "PGHOST": "127.0.0.1",
             "PGUSER": ACCOUNT,

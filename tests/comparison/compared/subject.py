@@ -72,7 +72,7 @@ class Subject:
             # The client splits at the delimiter, as there are semicolons in the trigger's body.
             statements = MYSQL.replace("CREATE TRIGGER", "DELIMITER //\nCREATE TRIGGER")
             statements = statements.replace("END;", "END//\nDELIMITER ;")
-            hashes = ", ".join(f"MD5(CONCAT(n, ' {number}'))" for number in range(2000))
+            hashes = ", ".join(f"SHA2(CONCAT(n, ' {number}'), 256)" for number in range(1000))
             body = f"CONCAT({hashes})"
         else:
             statements = POSTGRESQL
