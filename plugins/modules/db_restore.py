@@ -42,6 +42,12 @@ options:
       - Whether a database of that name may be replaced.
     type: bool
     default: false
+  jobs:
+    description:
+      - How many clients load rows at a time, also of one large table.
+      - When it is left out, the policy of the database says so, in C(limits.jobs), and the default is 2.
+      - With V(1) one client loads the artifact from its beginning to its end.
+    type: int
 extends_documentation_fragment:
   - vya.backupdb.attributes
   - vya.backupdb.attributes.action_group
@@ -157,6 +163,7 @@ def main() -> None:
             "before": {"type": "str"},
             "target": {"type": "str"},
             "overwrite": {"type": "bool", "default": False},
+            "jobs": {"type": "int"},
         },
         mutually_exclusive=[("artifact", "before")],
         supports_check_mode=True,

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from servers import Host, Server
 
-from vya_backupdb.core import restore as restore_module
+from vya_backupdb.core import segment_load
 from vya_backupdb.core.manifest import SUFFIX, seal_document
 from vya_backupdb.errors import (
     ArtifactError,
@@ -250,7 +250,7 @@ def test_a_lost_database_is_said_loudly_and_holds_retention(
     def fail(*_args: object, **_kwargs: object) -> str:
         raise RestoreError("The server went away.")
 
-    monkeypatch.setattr(restore_module, "load_chunks", fail)
+    monkeypatch.setattr(segment_load, "load_chunks", fail)
     try:
         with pytest.raises(DatabaseLostError, match=r"COULD NOT BE BROUGHT BACK.*restore it by hand: gunzip"):
             engine.restore(database_id=mysql.database_id, database="vya_lost", artifact=artifact, overwrite=True)

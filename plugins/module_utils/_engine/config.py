@@ -261,7 +261,7 @@ class Verification(Section):
 class Limits(Section):
     """Bounds on a run: databases at a time, time for one database, and time without a byte from the dump.
 
-    ``jobs`` is how many processes dump or load one database at a time, by the strategy ``parallel``.
+    ``jobs`` is how many processes load one database at a time, and by the strategy ``parallel`` also dump it.
     """
 
     parallel: int = Field(default=2, ge=1, le=64)

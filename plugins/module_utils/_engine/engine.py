@@ -192,6 +192,7 @@ class Engine:
         before: Optional[datetime] = None,
         target: Optional[str] = None,
         overwrite: bool = False,
+        jobs: Optional[int] = None,
         dry_run: bool = False,
         progress: Optional[ProgressCallback] = None,
     ) -> RestoreReport:
@@ -204,13 +205,14 @@ class Engine:
             before: Take the newest artifact made at or before this moment.
             target: The name to restore into; the database's own when left out.
             overwrite: Whether an existing target may be replaced.
+            jobs: How many processes may load at a time; what the policy says when left out.
             dry_run: Only examine whether it can be done.
             progress: Told how far it is.
 
         Raises:
             BackupDbError: Refused or failed; the message says in what state the database is.
         """
-        request = RestoreRequest(database_id, database, artifact, before, target, overwrite)
+        request = RestoreRequest(database_id, database, artifact, before, target, overwrite, jobs)
         return restore_database(self._context, request, dry_run, progress)
 
     def prune(

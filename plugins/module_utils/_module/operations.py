@@ -56,6 +56,7 @@ def restore(module: AnsibleModule) -> Outcome:
             before=before,
             target=params["target"],
             overwrite=params["overwrite"],
+            jobs=params["jobs"],
             dry_run=module.check_mode,
         ),
     )

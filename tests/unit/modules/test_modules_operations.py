@@ -184,6 +184,7 @@ def test_restore_passes_everything_on(
         before="2026-01-09T03:00:00+01:00",
         target="shop_old",
         overwrite=True,
+        jobs=3,
     )
     assert called == {
         "database_id": "maria",
@@ -192,6 +193,7 @@ def test_restore_passes_everything_on(
         "before": datetime(2026, 1, 9, 2, 0, tzinfo=timezone.utc),
         "target": "shop_old",
         "overwrite": True,
+        "jobs": 3,
         "dry_run": False,
     }
     assert "The role 'app' is missing." in json.dumps(result["warnings"])

@@ -36,6 +36,10 @@ def restore(
         Optional[str], typer.Option(metavar="NAME", help="Restore under this name; the original is left alone.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the target if it exists.")] = False,
+    jobs: Annotated[
+        Optional[int],
+        typer.Option(metavar="N", min=1, help="How many clients load at a time; else what the policy says."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
@@ -62,6 +66,7 @@ def restore(
             before=moment,
             target=target,
             overwrite=overwrite,
+            jobs=jobs,
             dry_run=True,
         ).to_dict()
         if dry_run:
@@ -80,6 +85,7 @@ def restore(
             before=moment,
             target=target,
             overwrite=overwrite,
+            jobs=jobs,
             progress=progress,
         )
     _report(session, report.to_dict(), as_json)

@@ -10,14 +10,15 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Optional
 
 from ..db.base import Dbms
 from ..errors import RestoreError
 from ..utils.processes import Command, ProcessTable, describe_exit
 from .directory import verify_directory
-from .pipeline import load_chunks
+from .segment_load import Loader, Survey, survey_artifact
 from .storage import StoredArtifact
-from .verification import plain_chunks, refuse_unknown_strategy, verify_artifact
+from .verification import refuse_unknown_strategy
 from .watching import StalledError, watch
 
 
@@ -45,6 +46,7 @@ class Load(abc.ABC):
 
     def __init__(self, task: LoadTask) -> None:
         self._task = task
+        self.stored = task.stored
 
     @abc.abstractmethod
     def examine(self, progress: Callable[[int], None]) -> None:
@@ -66,23 +68,31 @@ class Load(abc.ABC):
 
 
 class LogicalLoad(Load):
-    """One stream into one client."""
+    """One stream, of which several clients may load rows."""
+
+    _survey: Optional[Survey] = None
 
     def examine(self, progress: Callable[[int], None]) -> None:
-        """Read the file as a whole."""
-        verify_artifact(self._task.stored, self._task.processes, progress)
+        """Read the file as a whole, and see in which steps it can be loaded."""
+        self._survey = self._read(progress)
 
     def load(self, database: str, progress: Callable[[int], None]) -> str:
-        """Feed the client."""
+        """Feed the clients."""
         task = self._task
-        return load_chunks(
+        survey = self._survey or self._read()
+        return Loader(
             task.processes,
-            task.dbms.load_command(database),
-            task.dbms.renamed(plain_chunks(task.stored), task.stored.manifest.database, database),
+            task.dbms,
+            survey,
+            database,
+            jobs=task.jobs,
             stall_timeout=task.stall_timeout,
-            explain=task.dbms.explain,
             progress=progress,
-        )
+        ).load()
+
+    def _read(self, progress: Callable[[int], None] = lambda _done: None) -> Survey:
+        task = self._task
+        return survey_artifact(task.stored, task.dbms.loading, task.jobs, progress)
 
 
 class ParallelLoad(Load):

@@ -265,6 +265,7 @@ def load_chunks(
     stall_timeout: timedelta,
     explain: Callable[[str], str],
     progress: Optional[Callable[[int], None]] = None,
+    started: Callable[[Child], None] = lambda _child: None,
 ) -> str:
     """Feed SQL to a client that loads it, and return what it wrote to standard error.
 
@@ -275,11 +276,13 @@ def load_chunks(
         stall_timeout: Longest time without the client taking a byte, and longest for its end.
         explain: Cleans and shortens what the client wrote to standard error.
         progress: Called with the bytes taken so far.
+        started: Told of the client.
 
     Raises:
         RestoreError: The client failed or took nothing for too long.
     """
     with processes.start(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+        started(child)
         stream, total = child.process.stdin, 0
         if stream is None:
             raise RestoreError(f"{command.program} was started without a pipe.")
@@ -312,7 +315,12 @@ def load_chunks(
 
 
 def read_segments(
-    descriptor: int, expected_sha256: str, what: str, segments: Sequence[Segment], algorithm: str
+    descriptor: int,
+    expected_sha256: str,
+    what: str,
+    segments: Sequence[Segment],
+    algorithm: str,
+    digests: Optional[list[bytes]] = None,
 ) -> Iterator[bytes]:
     """Yield the plain content of an artifact, checking everything on the way.
 
@@ -322,6 +330,7 @@ def read_segments(
         what: How to name the artifact in messages.
         segments: The manifest's segments.
         algorithm: ``gzip``, ``zstd`` or ``none``.
+        digests: Gets the SHA-256 of each segment's stored bytes.
 
     Raises:
         DamageError: It is cut off, damaged, has other parts than the manifest says, or another checksum.
@@ -329,20 +338,24 @@ def read_segments(
     """
     digest, position = hashlib.sha256(), 0
 
-    def stored(length: int) -> Iterator[bytes]:
+    def stored(length: int, part: hashlib._Hash) -> Iterator[bytes]:
         while length and (chunk := os.read(descriptor, min(length, PIPE_BYTES))):
             length -= len(chunk)
             digest.update(chunk)
+            part.update(chunk)
             yield chunk
 
     for segment in segments:
+        part = hashlib.sha256()
         plain_length = 0
-        for piece in plain_pieces(stored(segment.length), algorithm, what):
+        for piece in plain_pieces(stored(segment.length, part), algorithm, what):
             plain_length += len(piece)
             yield piece
         if segment.offset != position or plain_length != segment.plain_length:
             raise DamageError(f"{what} has other parts than its manifest says.", "Use another artifact.")
         position += segment.length
+        if digests is not None:
+            digests.append(part.digest())
     if os.read(descriptor, 1):
         raise DamageError(
             f"{what} has other parts than its manifest says: it goes on after the last of them.",

@@ -34,6 +34,7 @@ class RestoreRequest:
         before: Take the newest artifact made at or before this moment.
         target: The name to restore into; the database's own when None.
         overwrite: Whether an existing target may be replaced.
+        jobs: How many clients may load at a time; what the policy says when None.
     """
 
     database_id: str
@@ -42,6 +43,7 @@ class RestoreRequest:
     before: Optional[datetime] = None
     target: Optional[str] = None
     overwrite: bool = False
+    jobs: Optional[int] = None
 
     @property
     def name(self) -> str:
@@ -90,7 +92,7 @@ def _plan(context: Context, request: RestoreRequest) -> RestorePlan:
     policy = context.config.policy_of(request.database_id, request.database)
     restorer = Restorer(context.processes, context.clock)
     dbms = context.connect(instance)
-    return restorer.plan(stored, dbms, request.name, request.overwrite, policy.limits)
+    return restorer.plan(stored, dbms, request.name, request.overwrite, policy.limits, request.jobs)
 
 
 def _planned(request: RestoreRequest, plan: RestorePlan) -> RestoreReport:

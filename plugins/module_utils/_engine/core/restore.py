@@ -77,12 +77,33 @@ class Restorer:
         self._processes = processes
         self._clock = clock
 
-    def plan(self, stored: StoredArtifact, dbms: Dbms, target: str, overwrite: bool, limits: Limits) -> RestorePlan:
+    def plan(
+        self,
+        stored: StoredArtifact,
+        dbms: Dbms,
+        target: str,
+        overwrite: bool,
+        limits: Limits,
+        jobs: Optional[int] = None,
+    ) -> RestorePlan:
         """Examine whether a restore can be made; changes nothing.
+
+        Args:
+            stored: The artifact.
+            dbms: The server that takes it.
+            target: The name to restore into.
+            overwrite: Whether an existing target may be replaced.
+            limits: Of the policy.
+            jobs: How many processes may load at a time, where that is not what the policy says.
 
         Raises:
             RestoreError: The server cannot take the artifact, or the target exists and may not be overwritten.
+            ConfigError: There is no such number of processes.
         """
+        if jobs is not None and jobs < 1:
+            raise ConfigError(
+                f"A restore by {jobs} processes is none.", "Give 1 or more jobs, or leave the number out."
+            )
         if not target or "\0" in target:
             raise RestoreError("The name of the database to restore into is empty or impossible.")
         manifest = stored.manifest
@@ -94,7 +115,7 @@ class Restorer:
                 f"The database {target!r} exists on {dbms.instance.database_id}; nothing was changed.",
                 "Ask for overwriting explicitly, or restore into another name.",
             )
-        return RestorePlan(stored, dbms, target, exists, limits.stall_timeout, limits.jobs)
+        return RestorePlan(stored, dbms, target, exists, limits.stall_timeout, jobs or limits.jobs)
 
     def restore(
         self,
@@ -118,15 +139,14 @@ class Restorer:
         """
         tell = progress or (lambda _progress: None)
         total = plan.stored.manifest.plain_bytes
-        self._load_of(plan, plan.stored).examine(
-            lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "verifying", done, total))
-        )
+        load = self._load_of(plan, plan.stored)
+        load.examine(lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "verifying", done, total)))
         leave({EXISTED: "yes" if plan.exists else ""})
         if plan.dbms.can_rename:
-            return self._beside_and_swap(plan, leave, tell)
-        return self._in_place(plan, safety_backup, leave, tell)
+            return self._beside_and_swap(plan, load, leave, tell)
+        return self._in_place(plan, load, safety_backup, leave, tell)
 
-    def _beside_and_swap(self, plan: RestorePlan, leave: Leave, tell: ProgressCallback) -> RestoreOutcome:
+    def _beside_and_swap(self, plan: RestorePlan, load: Load, leave: Leave, tell: ProgressCallback) -> RestoreOutcome:
         dbms, target = plan.dbms, plan.target
         beside = self._side_name(target, "restore")
         state = f"The old database {target!r} is untouched." if plan.exists else "Nothing was left behind."
@@ -134,7 +154,7 @@ class Restorer:
         try:
             dbms.create_database(beside, plan.stored.manifest.settings)
             leave({MADE: "yes"})
-            warnings = self._load(plan, plan.stored, beside, tell)
+            warnings = self._run(plan, load, beside, tell)
             self._compare(plan, beside)
         except BaseException as exc:
             self._drop_quietly(dbms, beside)
@@ -165,7 +185,7 @@ class Restorer:
         return RestoreOutcome(None, warnings)
 
     def _in_place(
-        self, plan: RestorePlan, safety_backup: SafetyBackup, leave: Leave, tell: ProgressCallback
+        self, plan: RestorePlan, load: Load, safety_backup: SafetyBackup, leave: Leave, tell: ProgressCallback
     ) -> RestoreOutcome:
         dbms, target = plan.dbms, plan.target
         safety: Optional[StoredArtifact] = None
@@ -185,7 +205,7 @@ class Restorer:
         leave({MADE: "yes"})
         try:
             dbms.create_database(target, plan.stored.manifest.settings)
-            warnings = self._load(plan, plan.stored, target, tell)
+            warnings = self._run(plan, load, target, tell)
             self._compare(plan, target)
         except BaseException as exc:
             state, lost = self._bring_back(plan, safety, tell)
@@ -204,7 +224,7 @@ class Restorer:
             return "Nothing was left behind.", False
         try:
             plan.dbms.create_database(plan.target, safety.manifest.settings)
-            self._load(plan, safety, plan.target, tell)
+            self._run(plan, self._load_of(plan, safety), plan.target, tell)
         except BackupDbError as exc:
             by_hand = safety.manifest.restore_by_hand
             state = (
@@ -218,11 +238,9 @@ class Restorer:
         task = LoadTask(self._processes, plan.dbms, stored, plan.jobs, plan.stall_timeout)
         return load_of(task)
 
-    def _load(
-        self, plan: RestorePlan, stored: StoredArtifact, database: str, tell: ProgressCallback
-    ) -> tuple[str, ...]:
-        total = stored.manifest.plain_bytes
-        remarks = self._load_of(plan, stored).load(
+    def _run(self, plan: RestorePlan, load: Load, database: str, tell: ProgressCallback) -> tuple[str, ...]:
+        total = load.stored.manifest.plain_bytes
+        remarks = load.load(
             database,
             lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "loading", done, total)),
         )

@@ -114,7 +114,7 @@ class Segmenter:
         if self._kind:
             self._end(cut)
         self._table, self._rows_before = cut.table, cut.rows
-        self._begin(ROWS, self._following.opening(cut.table) if cut.rows else "")
+        self._begin(ROWS, self._following.opening(cut.table) if cut.within else "")
 
     def _begin(self, kind: str, continued: str) -> None:
         self._sink.begin(kind, continued)

@@ -43,8 +43,12 @@ class VerificationResult:
     error: Optional[str] = None
 
 
-def plain_chunks(stored: StoredArtifact) -> Iterator[bytes]:
+def plain_chunks(stored: StoredArtifact, digests: Optional[list[bytes]] = None) -> Iterator[bytes]:
     """Yield the SQL text of an artifact, checking size, checksum, compression and structure on the way.
+
+    Args:
+        stored: The artifact.
+        digests: Gets the SHA-256 of each segment's stored bytes.
 
     Raises:
         DamageError: It is damaged, cut off or exchanged. Content may have been yielded before that.
@@ -66,7 +70,12 @@ def plain_chunks(stored: StoredArtifact) -> Iterator[bytes]:
         dump_end = sum(s.plain_length for s in manifest.segments if s.kind != "postamble")
         position, tail = 0, b""
         for chunk in read_segments(
-            descriptor, manifest.sha256, what, manifest.segments, manifest.compression.get("algorithm", "gzip")
+            descriptor,
+            manifest.sha256,
+            what,
+            manifest.segments,
+            manifest.compression.get("algorithm", "gzip"),
+            digests,
         ):
             if position < dump_end:
                 tail = (tail + chunk[: dump_end - position][-_TAIL_BYTES:])[-_TAIL_BYTES:]

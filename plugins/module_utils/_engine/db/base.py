@@ -23,6 +23,7 @@ from ..utils.processes import Command, ProcessTable, describe_exit
 if TYPE_CHECKING:
     from .directory import DirectoryOptions, DirectorySession
     from .dump_session import DumpSession
+    from .loading import Loading
 
 _USE_LOGICAL = "Set the policy's strategy to logical."
 
@@ -173,6 +174,11 @@ class Dbms(abc.ABC):
     @abc.abstractmethod
     def load_command(self, database: str) -> Command:
         """Return the call of the client that loads SQL from standard input, stopping at the first error."""
+
+    @property
+    @abc.abstractmethod
+    def loading(self) -> Loading:
+        """How a dump of this kind of server is loaded by several clients."""
 
     def renamed(self, chunks: Iterator[bytes], old: str, new: str) -> Iterator[bytes]:
         """Return a dump's content such that it loads into a database of another name and touches no other."""

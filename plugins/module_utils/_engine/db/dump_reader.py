@@ -10,6 +10,7 @@ looks like SQL does not mislead it. It keeps no more than the piece that it cann
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -21,11 +22,13 @@ class Cut:
         offset: Where, in bytes from the stream's beginning.
         table: Whose rows follow, as in :attr:`DumpReader.rows`; None where anything but rows follows.
         rows: How many rows of that table came before.
+        within: Whether it is in the middle of the statement that those rows are part of.
     """
 
     offset: int
     table: str | None
     rows: int = 0
+    within: bool = False
 
 
 class DumpReader(abc.ABC):
@@ -34,11 +37,13 @@ class DumpReader(abc.ABC):
     Attributes:
         rows: The tables whose rows the dump carries, by the names that the dump has for them, and how many rows so far.
         doubt: Why rows may have been miscounted; empty where they were not.
+        tell: Told of each statement or command of the client but rows: its beginning, or all of it where it is short.
     """
 
     def __init__(self) -> None:
         self.rows: dict[str, int] = {}
         self.doubt = ""
+        self.tell: Callable[[bytes], None] = lambda _statement: None
         self._read = 0
         self._rest = b""
         self._base = 0
@@ -81,6 +86,11 @@ class DumpReader(abc.ABC):
     def unfinished(self) -> str:
         """Return where the stream stopped short, for the end of a sentence; empty if it ended as a whole dump does."""
 
+    @property
+    @abc.abstractmethod
+    def between_statements(self) -> bool:
+        """Whether all that was read are whole statements."""
+
     @abc.abstractmethod
     def begin(self) -> None:
         """Expect a dump, after the one before has ended: a database may be dumped by several calls."""
@@ -89,5 +99,6 @@ class DumpReader(abc.ABC):
         """Return the statement that the rows of a table are part of; empty where each piece of rows has its own."""
         return ""
 
-    def _cut(self, position: int, table: str | None) -> None:
-        self._cuts.append(Cut(self._base + position, table, self.rows[table] if table is not None else 0))
+    def _cut(self, position: int, table: str | None, within: bool = False) -> None:
+        rows = self.rows[table] if table is not None else 0
+        self._cuts.append(Cut(self._base + position, table, rows, within))

@@ -19,6 +19,7 @@ from .connection import connect, in_words, mysql_engine, mysql_socket
 from .mysql_examination import Examination
 from .mysql_grants import grant_statements, quote_name, quote_text
 from .mysql_inspection import Query, database_settings, inspect_database, read_columns
+from .mysql_loading import MySqlLoading
 from .mysql_position import SNAPSHOT_OPTION, current_point
 from .mysql_session import MySqlDumpSession
 
@@ -135,16 +136,15 @@ class MySql(Dbms):
         of_rows = [SNAPSHOT_OPTION] if flavour == "mariadb" and writes_position else []
         if inspection.settings.get("system_versioned_tables"):
             of_rows += known_options(client, ["--dump-history"])
-        if inspection.text_only:
-            calls = [["--default-character-set=utf8mb4", "--hex-blob", *_DEFINITIONS, *_PROGRAMS, *of_rows]]
-        else:
-            # Rows pass byte by byte, so that no character is lost on the way through Unicode, and at half the cost;
-            # in definitions, texts of different character sets stand side by side, which only Unicode can hold.
-            calls = [
-                ["--default-character-set=utf8mb4", "--no-data", *_DEFINITIONS, "--skip-triggers"],
-                ["--default-character-set=binary", "--no-create-info", "--skip-triggers", *of_rows],
-                ["--default-character-set=utf8mb4", "--no-data", "--no-create-info", *_PROGRAMS],
-            ]
+        # Rows pass byte by byte where that can be, so that no character is lost on the way through Unicode, and at half
+        # the cost; in definitions, texts of different character sets stand side by side, which only Unicode can hold.
+        form = ["--default-character-set=utf8mb4", "--hex-blob"]
+        form = form if inspection.text_only else ["--default-character-set=binary"]
+        calls = [
+            ["--default-character-set=utf8mb4", "--no-data", *_DEFINITIONS, "--skip-triggers"],
+            [*form, "--no-create-info", "--skip-triggers", *of_rows],
+            ["--default-character-set=utf8mb4", "--no-data", "--no-create-info", *_PROGRAMS],
+        ]
         loader = "mariadb" if flavour == "mariadb" else "mysql"
         return DumpPlan(
             commands=tuple(
@@ -214,6 +214,11 @@ class MySql(Dbms):
         options = ["--batch", "--binary-mode", "--comments", "--default-character-set=utf8mb4"]
         options.append(f"--max-allowed-packet={MAX_PACKET}")
         return self._command(client.path, client.number, [*options, f"--database={database}"])
+
+    @property
+    def loading(self) -> MySqlLoading:
+        """How a dump of this kind of server is loaded by several clients."""
+        return MySqlLoading(dollar_quotes=self._server.flavour == "mysql")
 
     def renamed(self, chunks: Iterator[bytes], old: str, new: str) -> Iterator[bytes]:
         """Let the statements of a dump that name its database name another.

@@ -191,11 +191,16 @@ class MySqlDumpReader(DumpReader):
         """Return where the stream stopped short, for the end of a sentence; empty if it ended as a whole dump does."""
         if self._state == self._values:
             return f"in the data of table {self._table}"
-        if self._state != self._between or self._rest.strip() or self._delimiter != b";":
+        if not self.between_statements:
             return "in a statement"
         if self._went_on:
             return "only after an end marker in its middle"
         return "" if self._complete else "before the end marker"
+
+    @property
+    def between_statements(self) -> bool:
+        """Whether all that was read are whole statements."""
+        return self._state == self._between and not self._rest.strip() and self._delimiter == b";"
 
     # ---- between statements
 
@@ -378,6 +383,7 @@ class MySqlDumpReader(DumpReader):
 
     def _understand(self, statement: bytes) -> None:
         """Take from a statement what it defines and what it changes for those that follow."""
+        self.tell(statement)
         self._epilogue = _EPILOGUE.match(statement) is not None
         keys = _KEYS.match(statement)
         if keys:

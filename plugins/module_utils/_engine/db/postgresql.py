@@ -31,6 +31,7 @@ from .postgresql_directory import (
 from .postgresql_examination import Examination
 from .postgresql_facts import NEEDS, read_needs
 from .postgresql_inventory import HAS_TABLES, Objects, Query, read_objects, read_table_entries
+from .postgresql_loading import PostgreSqlLoading
 from .postgresql_session import PostgreSqlDumpSession, take_snapshot
 from .postgresql_settings import (
     create_clauses,
@@ -275,6 +276,11 @@ class PostgreSql(Dbms):
     def _load_command(self, database: str, file: str) -> Command:
         options = ["--no-psqlrc", "--quiet", f"--file={file}", "--no-password", "--set=ON_ERROR_STOP=1"]
         return self._command(self._client("psql").path, [*options, "--output=/dev/null"], database)
+
+    @property
+    def loading(self) -> PostgreSqlLoading:
+        """How a dump of this kind of server is loaded by several clients."""
+        return PostgreSqlLoading()
 
     def create_database(self, database: str, settings: Mapping[str, Any]) -> None:
         """Create an empty database with the encoding and locale that its manifest recorded."""

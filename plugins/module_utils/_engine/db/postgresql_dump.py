@@ -79,11 +79,16 @@ class PostgreSqlDumpReader(DumpReader):
         """Return where the stream stopped short, for the end of a sentence; empty if it ended as a whole dump does."""
         if self._state == self._lines:
             return f"in the data of {self._data_entry}"
-        if self._state != self._between or self._rest.strip():
+        if not self.between_statements:
             return "in a statement"
         if self._went_on:
             return "only after an end marker in its middle"
         return "" if self._complete else "before the end marker"
+
+    @property
+    def between_statements(self) -> bool:
+        """Whether all that was read are whole statements."""
+        return self._state == self._between and not self._rest.strip()
 
     # ---- between statements
 
@@ -125,6 +130,7 @@ class PostgreSqlDumpReader(DumpReader):
         return self._statement(data, start)
 
     def _command(self, line: bytes) -> None:
+        self.tell(line + b"\n")
         self._complete = self._complete and line.startswith(b"\\unrestrict ")
 
     def _remark(self, line: bytes) -> None:
@@ -168,7 +174,7 @@ class PostgreSqlDumpReader(DumpReader):
         last = data.rfind(b"\n", position, stop)
         self._line_begins = last == stop - 1
         if last >= 0:
-            self._cut(last + 1, table)
+            self._cut(last + 1, table, within=True)
         return stop
 
     def _lines_end(self, position: int) -> int:
@@ -204,6 +210,7 @@ class PostgreSqlDumpReader(DumpReader):
         self._before = self._preceding(data, position)
         if ended:
             self._state = self._copy_begins if self._copies else self._between
+            self.tell(self._head)
             large_object = _LARGE_OBJECT.match(self._head)
             if large_object:
                 kind = self.large_objects if large_object.group(1) == b"create" else self.large_objects_with_data

@@ -21,7 +21,9 @@ TARGET = ("restore", "prod-mysql-01", "shop")
 
 def test_options_reach_the_engine(call: Callable[..., Any], fake: ModuleType, restore_reports: list[Any]) -> None:
     engine = fake.FakeEngine({"restore": restore_reports})
-    ended = call(engine, *TARGET, "--before", "2026-01-09T02:00", "--target", "shop2", "--overwrite", "--yes")
+    ended = call(
+        engine, *TARGET, "--before", "2026-01-09T02:00", "--target", "shop2", "--overwrite", "--jobs", "3", "--yes"
+    )
     assert ended.code == 0
     assert engine.calls == [
         (
@@ -33,6 +35,7 @@ def test_options_reach_the_engine(call: Callable[..., Any], fake: ModuleType, re
                 "before": datetime(2026, 1, 9, 1, 0, tzinfo=timezone.utc),
                 "target": "shop2",
                 "overwrite": True,
+                "jobs": 3,
             },
         )
     ]

@@ -1,0 +1,289 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Loading an artifact that has been read as a whole before: by one client, and rows by several."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Optional
+
+from ..db.base import Dbms
+from ..db.loading import Loading
+from ..errors import ArtifactError, DamageError, RestoreError
+from ..utils.processes import Child, ProcessTable
+from .compression import plain_pieces
+from .load_plan import LoadPlanner, Step, rows_statement
+from .pipeline import load_chunks
+from .storage import StoredArtifact
+from .verification import plain_chunks
+
+_STORED_BYTES = 256 * 1024  # read at a time by each client, so that many do not need much memory
+
+_NAMED = 3  # how many tables a message names
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of an artifact that was read as a whole and found right.
+
+    Attributes:
+        stored: The artifact.
+        digests: The SHA-256 of the stored bytes of each segment.
+        steps: In which it is loaded.
+    """
+
+    stored: StoredArtifact
+    digests: Sequence[bytes]
+    steps: Sequence[Step]
+
+
+def survey_artifact(
+    stored: StoredArtifact, loading: Loading, jobs: int, progress: Optional[Callable[[int], None]] = None
+) -> Survey:
+    """Read an artifact as a whole, as a verification does, and see in which steps it can be loaded.
+
+    Args:
+        stored: The artifact.
+        loading: What is known of its kind of dump.
+        jobs: How many clients may load at a time.
+        progress: Called with the bytes of SQL read so far.
+
+    Raises:
+        DamageError: It is damaged, cut off or exchanged.
+        ArtifactError: It cannot be read.
+    """
+    segments = stored.manifest.segments
+    planner = LoadPlanner(segments, loading) if jobs > 1 else None
+    digests: list[bytes] = []
+    done = 0
+    for piece in plain_chunks(stored, digests):
+        if planner is not None:
+            planner.feed(piece)
+        done += len(piece)
+        if progress is not None:
+            progress(done)
+    steps = planner.steps() if planner is not None else [Step(tuple(range(len(segments))), False, b"")]
+    return Survey(stored, digests, steps)
+
+
+class Loader:
+    """Loads one surveyed artifact into one database."""
+
+    def __init__(
+        self,
+        processes: ProcessTable,
+        dbms: Dbms,
+        survey: Survey,
+        database: str,
+        *,
+        jobs: int,
+        stall_timeout: timedelta,
+        progress: Callable[[int], None],
+    ) -> None:
+        """Begin.
+
+        Args:
+            processes: What starts and ends children.
+            dbms: The server.
+            survey: The artifact.
+            database: The database, which is there and empty.
+            jobs: How many clients may load at a time.
+            stall_timeout: Longest time without a client taking a byte, and longest for its end.
+            progress: Called with the bytes of SQL taken so far, by one thread at a time.
+        """
+        self._processes = processes
+        self._dbms = dbms
+        self._survey = survey
+        self._database = database
+        self._jobs = jobs
+        self._stall_timeout = stall_timeout
+        self._progress = progress
+        self._taken = 0
+        self._remarks: list[str] = []
+        self._lock = threading.Lock()
+        self.segments = survey.stored.manifest.segments
+
+    def load(self) -> str:
+        """Load all of it, and return what the clients wrote to their standard errors.
+
+        Raises:
+            RestoreError: A client failed or took nothing for too long; all have ended.
+            DamageError: What is read now is not what was read before.
+            ArtifactError: It cannot be read.
+        """
+        descriptor = self._open()
+        try:
+            for step in self._survey.steps:
+                if step.shared:
+                    _SharedStep(self, descriptor, step).run(min(self._jobs, len(step.segments)))
+                else:
+                    self.feed_client(self._alone(descriptor, step))
+        finally:
+            os.close(descriptor)
+        return "\n".join(remarks for remarks in self._remarks if remarks)
+
+    def _open(self) -> int:
+        path = self._survey.stored.path
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as exc:
+            raise ArtifactError(f"The artifact {path} cannot be read: {exc.strerror}.") from None
+
+    def _alone(self, descriptor: int, step: Step) -> Iterator[bytes]:
+        manifest = self._survey.stored.manifest
+
+        def content() -> Iterator[bytes]:
+            for number in step.segments:
+                yield from self.segment(descriptor, number)
+
+        if step.settings:
+            yield step.settings
+        yield from self._dbms.renamed(content(), manifest.database, self._database)
+        if step is not self._survey.steps[-1]:
+            yield self._dbms.loading.interruption
+
+    def shared(self, descriptor: int, step: Step, numbers: Iterator[int]) -> Iterator[bytes]:
+        """Yield what one of several clients is given: the settings, then segments for as long as there are any."""
+        loading = self._dbms.loading
+        yield step.settings + loading.beginning()
+        for number in numbers:
+            before, after = loading.rows(*rows_statement(self.segments, number))
+            yield before
+            yield from self.segment(descriptor, number)
+            yield after
+
+    def segment(self, descriptor: int, number: int) -> Iterator[bytes]:
+        """Yield the plain content of a segment.
+
+        Raises:
+            DamageError: It is not what it was before. Content may have been yielded before that.
+            ArtifactError: It cannot be read.
+        """
+        stored, digest = self._survey.stored, hashlib.sha256()
+        segment, what = stored.manifest.segments[number], f"The artifact {stored.path}"
+
+        def read() -> Iterator[bytes]:
+            offset, end = segment.offset, segment.offset + segment.length
+            while offset < end:
+                try:
+                    chunk = os.pread(descriptor, min(end - offset, _STORED_BYTES), offset)
+                except OSError as exc:
+                    raise ArtifactError(f"{what} cannot be read: {exc.strerror}.", "See to the disk.") from None
+                if not chunk:
+                    return
+                digest.update(chunk)
+                offset += len(chunk)
+                yield chunk
+
+        for piece in plain_pieces(read(), stored.manifest.compression.get("algorithm", "gzip"), what):
+            yield piece
+            with self._lock:
+                self._taken += len(piece)
+                self._progress(self._taken)
+        if digest.digest() != self._survey.digests[number]:
+            raise DamageError(f"{what} has changed while it was restored.", "Use another artifact.")
+
+    def feed_client(self, chunks: Iterator[bytes], started: Callable[[Child], None] = lambda _child: None) -> None:
+        """Start a client and have it load SQL to its end.
+
+        Args:
+            chunks: The SQL; what this raises ends the client and goes on to the caller.
+            started: Told of the client.
+
+        Raises:
+            RestoreError: The client failed or took nothing for too long.
+        """
+        remarks = load_chunks(
+            self._processes,
+            self._dbms.load_command(self._database),
+            chunks,
+            stall_timeout=self._stall_timeout,
+            explain=self._dbms.explain,
+            started=started,
+        )
+        with self._lock:
+            self._remarks.append(remarks)
+
+
+class _OtherClientError(Exception):
+    """Another client has failed."""
+
+
+class _SharedStep:
+    """Several clients that take segments from one list until it is empty, or one of them fails."""
+
+    def __init__(self, loader: Loader, descriptor: int, step: Step) -> None:
+        self._loader = loader
+        self._descriptor = descriptor
+        self._step = step
+        self._numbers = iter(step.segments)
+        self._lock = threading.Lock()
+        self._children: set[Child] = set()
+        self._failure: Optional[BaseException] = None
+
+    def run(self, clients: int) -> None:
+        """Load the step's segments; what the first client raises that fails goes on to the caller."""
+        threads = [threading.Thread(target=self._work, name=f"client {number + 1}") for number in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self) -> None:
+        taken: list[int] = []
+        try:
+            self._loader.feed_client(self._until_failure(taken), self._started)
+        except RestoreError as exc:
+            self._fail(self._with_tables(exc, taken))
+        except BaseException as exc:  # goes on to the caller's thread
+            self._fail(exc)
+
+    def _with_tables(self, exc: RestoreError, taken: Sequence[int]) -> RestoreError:
+        """Add to a client's error whose rows it was given last: the server may not name the table."""
+        segments = self._loader.segments
+        tables = list(dict.fromkeys(table for number in taken[-2:] for table in segments[number].tables))
+        if not tables:
+            return exc
+        more = f" and {len(tables) - _NAMED} more tables" if len(tables) > _NAMED else ""
+        return RestoreError(
+            f"{exc.message.rstrip('.')}; it was given rows of {', '.join(tables[:_NAMED])}{more}.", exc.hint
+        )
+
+    def _until_failure(self, taken: list[int]) -> Iterator[bytes]:
+        for chunk in self._loader.shared(self._descriptor, self._step, self._next_numbers(taken)):
+            if self._failure is not None:
+                raise _OtherClientError
+            yield chunk
+
+    def _next_numbers(self, taken: list[int]) -> Iterator[int]:
+        while True:
+            with self._lock:
+                number = next(self._numbers, None)
+            if number is None:
+                return
+            taken.append(number)
+            yield number
+
+    def _started(self, child: Child) -> None:
+        with self._lock:
+            self._children.add(child)
+            if self._failure is not None:
+                child.kill()
+
+    def _fail(self, failure: BaseException) -> None:
+        """Keep the first failure, and end all clients."""
+        with self._lock:
+            if self._failure is None:
+                self._failure = failure
+            children = list(self._children)
+        for child in children:
+            if child.process.poll() is None:
+                child.kill()
