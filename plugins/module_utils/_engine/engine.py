@@ -31,7 +31,6 @@ from .db.base import Dbms
 from .db.factory import create_dbms
 from .errors import BackupDbError, ConfigError
 from .monitoring.metrics import MetricsObserver
-from .notifications.mail import MailObserver
 from .reports import (
     AcceptanceReport,
     AdoptionReport,
@@ -110,6 +109,8 @@ class Engine:
             observers.append(MetricsObserver(self.config, self.catalog))
         mail = self.config.notifications.mail
         if mail is not None:
+            from .notifications.mail import MailObserver  # its libraries take a while to load
+
             opened = self._credentials.get(mail.credentials) if mail.credentials else None
             credential = opened if isinstance(opened, Credential) else None
             observers.append(MailObserver(mail, credential, self.config.hostname))
@@ -156,7 +157,7 @@ class Engine:
             results = planned(select_jobs(self.config, self._connect, policy, database_id, databases))
             return BackupReport(changed=any(r.outcome == "planned" for r in results), results=tuple(results))
         followed = self.config.policy(policy) if policy is not None else None
-        with stopped_by_signals(self._processes):
+        with stopped_by_signals(self._processes), self.catalog.kept_open():
             self._context.close_vanished()
             recover_restores(self._context)  # before anybody asks which databases there are
             jobs = select_jobs(self.config, self._connect, policy, database_id, databases)
@@ -230,7 +231,7 @@ class Engine:
         """
         if database_id is not None:
             self.config.instance(database_id)
-        with stopped_by_signals(self._processes):
+        with stopped_by_signals(self._processes), self.catalog.kept_open():
             if not dry_run:
                 self._context.close_vanished()
             names = databases_of(*self._context.storage.names(database_id, database))
@@ -322,7 +323,7 @@ class Engine:
             BackupDbError: The storage or the catalog cannot be used; damaged artifacts are results, not errors.
         """
         followed = self.config.policy(policy) if policy is not None else None
-        with stopped_by_signals(self._processes):
+        with stopped_by_signals(self._processes), self.catalog.kept_open():
             self._context.close_vanished()
             chosen = choose_to_verify(self._context, artifact, database_id, database, followed, newest_only)
             results = verify_several(self._context, chosen, policy, progress)

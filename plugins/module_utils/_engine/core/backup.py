@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -97,7 +97,7 @@ class BackupRunner:
         self._context = context
         self._prove = prove
 
-    async def run(
+    def run(
         self, jobs: Sequence[BackupJob], *, parallel: int, progress: Optional[ProgressCallback] = None
     ) -> list[tuple[BackupResult, Optional[RunRecord]]]:
         """Back up databases side by side, the largest first; the failure of one stops no other.
@@ -110,14 +110,14 @@ class BackupRunner:
         Returns:
             A result and its record for each job, in the order of the jobs.
         """
-        slots = asyncio.Semaphore(parallel)
-
-        async def one(job: BackupJob) -> tuple[BackupResult, Optional[RunRecord]]:
-            async with slots:
-                return await asyncio.to_thread(self.backup, job, progress)
-
-        tasks = {id(job): asyncio.create_task(one(job)) for job in sorted(jobs, key=lambda job: -job.size_bytes)}
-        return [await tasks[id(job)] for job in jobs]
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._context.catalog.kept_open())
+            for dbms in {id(job.dbms): job.dbms for job in jobs if job.dbms is not None}.values():
+                stack.enter_context(dbms.kept_open())
+            workers = stack.enter_context(ThreadPoolExecutor(parallel))
+            largest_first = sorted(jobs, key=lambda job: -job.size_bytes)
+            ended = {id(job): workers.submit(self.backup, job, progress) for job in largest_first}
+            return [ended[id(job)].result() for job in jobs]
 
     def backup(
         self, job: BackupJob, progress: Optional[ProgressCallback] = None, locked: bool = False
@@ -147,7 +147,7 @@ class BackupRunner:
         try:
             if job.dbms is None:
                 raise job.error or BackupDbError("The instance cannot be reached.")
-            path, manifest = self._make_artifact(job, job.dbms, run, tell)
+            path, manifest, size = self._make_artifact(job, job.dbms, run, tell)
             if job.policy.verification.after_backup:
                 manifest = self._prove(self._context, path, tell)
         except Exception as exc:  # whatever it is, it is this database's failure: the others go on, and it is on record
@@ -155,7 +155,11 @@ class BackupRunner:
             record = self._context.finish(run, error)
             return BackupResult(job.database_id, job.database, FAILED, error=error, run_id=run.run_id), record
         record = self._context.finish(
-            run, artifact=str(path), stored_bytes=manifest.stored_bytes, plain_bytes=manifest.plain_bytes
+            run,
+            artifact=str(path),
+            stored_bytes=manifest.stored_bytes,
+            plain_bytes=manifest.plain_bytes,
+            server_bytes=size,
         )
         result = BackupResult(
             job.database_id,
@@ -174,8 +178,12 @@ class BackupRunner:
 
     def _make_artifact(
         self, job: BackupJob, dbms: Dbms, run: RunRecord, tell: ProgressCallback
-    ) -> tuple[Path, Manifest]:
-        """Dump one database into a sealed artifact with its manifest, or leave nothing behind."""
+    ) -> tuple[Path, Manifest, int]:
+        """Dump one database into a sealed artifact with its manifest, or leave nothing behind.
+
+        Returns:
+            The artifact, its manifest, and the server's own figure for the size of the database.
+        """
         if self._context.processes.cancelled.is_set():
             raise DumpError("The run was stopped before this database was begun.")
         self._context.ownership.refuse_others()
@@ -188,9 +196,8 @@ class BackupRunner:
         with dump.session() as session:
             size = session.inspection.size_bytes
             expected = estimate(self._context.catalog, job.database_id, job.database, size)
-            self._context.catalog.note(run.run_id, server_bytes=size)
             with self._context.room.promised(job.database, expected):
-                return self._seal_dump(job, dbms, dump, session, run)
+                return *self._seal_dump(job, dbms, dump, session, run), size
 
     def _seal_dump(
         self, job: BackupJob, dbms: Dbms, dump: Dump, session: DumpSession, run: RunRecord

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import Sequence
 from typing import Optional
@@ -34,7 +33,7 @@ def make_backups(
         progress: Told how far each is; called from several threads.
     """
     parallel = policy.limits.parallel if policy else _PARALLEL
-    ended = asyncio.run(BackupRunner(context, prove_new).run(jobs, parallel=parallel, progress=progress))
+    ended = BackupRunner(context, prove_new).run(jobs, parallel=parallel, progress=progress)
     if policy is not None and context.trigger == "timer":
         ended = _retry_failed(context, policy, ended, progress)
     doubtful = {(run.database_id, run.database): run for run in unfinished_restores(context.catalog)}
@@ -58,9 +57,7 @@ def _retry_failed(
             for job in select_jobs(context.config, context.connect, policy.name)
             if {(job.database_id, job.database), (job.database_id, ALL_DATABASES)} & failed
         ]
-        retried = asyncio.run(
-            BackupRunner(context, prove_new).run(again, parallel=policy.limits.parallel, progress=progress)
-        )
+        retried = BackupRunner(context, prove_new).run(again, parallel=policy.limits.parallel, progress=progress)
         ended = [pair for pair in ended if (pair[0].database_id, pair[0].database) not in failed] + retried
     return ended
 

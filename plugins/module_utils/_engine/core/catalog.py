@@ -4,7 +4,7 @@
 """The catalog: every run, good or bad, in an SQLite file that many processes may use at once.
 
 It keeps SQLite's rollback journal: in WAL mode even reading makes files beside it, so that a check mode that promises
-to change nothing would, and with a connection for each of a few small transactions WAL saves nothing.
+to change nothing would.
 
 Runs are in the order in which they were put on record, whatever the clock said: a clock that was set back must not let
 an old success hide a new failure.
@@ -17,8 +17,8 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,12 +27,11 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from ..errors import StorageError
 from ..security.identity import acting_user
 from ..utils.clock import Clock, utc_now
-from ..utils.third_party import DeclarativeBase, Mapped, mapped_column
-from .catalog_schema import bring_up_to_date
+from .catalog_schema import INSERT, SELECT, bring_up_to_date, runs_table, statement
 from .liveness import Liveness
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
+    from sqlalchemy import Connection, Engine, Row
 
 ALL_DATABASES = "*"  # stands for a database's name where an instance could not even list them
 OPEN, SUCCESS, FAILED, VANISHED, LOST = "running", "success", "failed", "vanished", "lost"
@@ -89,36 +88,6 @@ class RunRecord:
         return (self.ended_at - self.started_at).total_seconds() if self.ended_at else None
 
 
-class _Base(DeclarativeBase):
-    pass
-
-
-class _Run(_Base):
-    """The table ``runs``. Moments are text in ISO 8601 and UTC, so that they sort and any SQLite tool can read them."""
-
-    __tablename__ = "runs"
-
-    run_id: Mapped[str] = mapped_column(primary_key=True)
-    sequence: Mapped[Optional[int]] = mapped_column(index=True)
-    kind: Mapped[str] = mapped_column(index=True)
-    database_id: Mapped[str] = mapped_column()
-    database: Mapped[str] = mapped_column()
-    policy: Mapped[Optional[str]] = mapped_column()
-    trigger: Mapped[str] = mapped_column()
-    user: Mapped[str] = mapped_column()
-    started_at: Mapped[str] = mapped_column(index=True)
-    ended_at: Mapped[Optional[str]] = mapped_column()
-    outcome: Mapped[str] = mapped_column()
-    artifact: Mapped[Optional[str]] = mapped_column()
-    stored_bytes: Mapped[Optional[int]] = mapped_column()
-    plain_bytes: Mapped[Optional[int]] = mapped_column()
-    error: Mapped[Optional[str]] = mapped_column()
-    process: Mapped[str] = mapped_column()
-    reason: Mapped[Optional[str]] = mapped_column()
-    server_bytes: Mapped[Optional[int]] = mapped_column()
-    traces: Mapped[Optional[str]] = mapped_column()
-
-
 class Catalog:
     """Reads and writes the records of runs."""
 
@@ -132,45 +101,73 @@ class Catalog:
         self.path = path
         self._clock = clock
         self._liveness = Liveness(path.with_name("runs"))
-        self._factory: Optional[Callable[[], Session]] = None
-        self._opening = threading.Lock()
+        self._engine: Optional[Engine] = None
+        self._keeping = False
+        self._kept: Optional[Connection] = None
+        self._turn = threading.RLock()  # SQLite lets one write at a time anyway
 
-    def _open(self) -> Callable[[], Session]:
+    def _open(self) -> Engine:
         import sqlalchemy
-        from sqlalchemy.orm import sessionmaker
         from sqlalchemy.pool import NullPool
 
-        with self._opening:
-            if self._factory is not None:
-                return self._factory
+        if self._engine is not None:
+            return self._engine
+        engine = sqlalchemy.create_engine(
+            sqlalchemy.URL.create("sqlite", database=str(self.path)),
+            connect_args={"timeout": 30, "check_same_thread": False},  # one thread at a time: see _connection
+            poolclass=NullPool,  # nothing is left open when the command ends
+        )
 
-            engine = sqlalchemy.create_engine(
-                sqlalchemy.URL.create("sqlite", database=str(self.path)),
-                connect_args={"timeout": 30},
-                poolclass=NullPool,  # nothing is left open when the command ends
-            )
+        @sqlalchemy.event.listens_for(engine, "connect")
+        def _configure(connection: Any, _record: Any) -> None:
+            connection.execute("PRAGMA synchronous=FULL")
 
-            @sqlalchemy.event.listens_for(engine, "connect")
-            def _configure(connection: Any, _record: Any) -> None:
-                connection.execute("PRAGMA synchronous=FULL")
-
-            bring_up_to_date(engine, _Base.metadata.tables[_Run.__tablename__], self.path)
-            self._factory = sessionmaker(engine)
-            return self._factory
+        bring_up_to_date(engine, runs_table(), self.path)
+        self._engine = engine
+        return engine
 
     @contextmanager
-    def _session(self) -> Iterator[Session]:
+    def kept_open(self) -> Iterator[None]:
+        """Use one connection for all that is read and written until the end of a ``with`` block."""
+        with self._turn:
+            former, self._keeping = self._keeping, True
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._keeping = former
+                if not former:
+                    self._close_kept()
+
+    def _close_kept(self) -> None:
         import sqlalchemy.exc
 
-        try:
-            with self._open()() as session:
-                yield session
-        except sqlalchemy.exc.SQLAlchemyError as exc:
-            reason = getattr(exc, "orig", None) or exc
-            raise StorageError(
-                f"The catalog {self.path} cannot be used: {reason}.",
-                "Its directory must belong to the user vya-backupdb and have space left.",
-            ) from None
+        if self._kept is not None:
+            with suppress(sqlalchemy.exc.SQLAlchemyError):
+                self._kept.close()
+            self._kept = None
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """Yield a connection within a transaction, which is committed at the end of the block."""
+        import sqlalchemy.exc
+
+        with self._turn:
+            try:
+                if self._keeping:
+                    self._kept = connection = self._kept or self._open().connect()
+                    with connection.begin():
+                        yield connection
+                else:
+                    with self._open().begin() as connection:
+                        yield connection
+            except sqlalchemy.exc.SQLAlchemyError as exc:
+                self._close_kept()  # whatever is wrong with it, the next one begins anew
+                reason = getattr(exc, "orig", None) or exc
+                raise StorageError(
+                    f"The catalog {self.path} cannot be used: {reason}.",
+                    "Its directory must belong to the user vya-backupdb and have space left.",
+                ) from None
 
     def start(
         self,
@@ -209,40 +206,29 @@ class Catalog:
             artifact=artifact,
             reason=reason,
         )
-        import sqlalchemy
-
         row = {**dataclasses.asdict(record), "started_at": _stamp(record.started_at), "traces": None}
-        later = sqlalchemy.select(sqlalchemy.func.coalesce(sqlalchemy.func.max(_Run.sequence), 0) + 1)
         self._liveness.begin(record.run_id)
         try:
-            with self._session() as session:
-                session.add(_Run(**row, sequence=later.scalar_subquery(), process=str(os.getpid())))
-                session.commit()
+            with self._connection() as connection:
+                connection.execute(statement(INSERT), {**row, "process": str(os.getpid())})
         except BaseException:
             self._liveness.end(record.run_id)
             raise
         return record
 
-    def note(
-        self, run_id: str, traces: Optional[Mapping[str, str]] = None, *, server_bytes: Optional[int] = None
-    ) -> None:
-        """Put on record what is known of a run before it ends.
+    def note(self, run_id: str, traces: Mapping[str, str]) -> None:
+        """Put on record what a run is about to leave in the server or the storage if it dies.
 
         Args:
             run_id: The run.
-            traces: What it is about to leave in the server or the storage if it dies; added to what was noted before.
-            server_bytes: The server's own figure for the size of the database.
+            traces: What it leaves, by name; added to what was noted before.
 
         Raises:
             StorageError: The catalog cannot be written; then it should not be left there.
         """
-        with self._session() as session:
-            row = self._row(session, run_id)
-            if traces is not None:
-                row.traces = json.dumps({**json.loads(row.traces or "{}"), **traces}, ensure_ascii=False)
-            if server_bytes is not None:
-                row.server_bytes = server_bytes
-            session.commit()
+        with self._connection() as connection:
+            noted = json.loads(self._row(connection, run_id).traces or "{}")
+            self._change(connection, run_id, traces=json.dumps({**noted, **traces}, ensure_ascii=False))
 
     def finish(self, run_id: str, outcome: str, **facts: Any) -> RunRecord:
         """Put on record how a run ended.
@@ -255,20 +241,20 @@ class Catalog:
         Raises:
             StorageError: The catalog cannot be written or has no such run.
         """
-        with self._session() as session:
-            row = self._row(session, run_id)
-            row.outcome = outcome
-            row.ended_at = _stamp(self._clock())
-            for name, value in facts.items():
-                if value is not None:
-                    setattr(row, name, value)
-            session.commit()
-            record = _record(row)
+        known = {name: value for name, value in facts.items() if value is not None}
+        with self._connection() as connection:
+            self._change(connection, run_id, outcome=outcome, ended_at=_stamp(self._clock()), **known)
+            record = _record(self._row(connection, run_id))
         self._liveness.end(run_id)
         return record
 
-    def _row(self, session: Session, run_id: str) -> _Run:
-        row = session.get(_Run, run_id)
+    def _change(self, connection: Connection, run_id: str, **values: Any) -> None:
+        changes = ", ".join(f'"{name}" = :{name}' for name in values)
+        sql = f"UPDATE runs SET {changes} WHERE run_id = :run_id"
+        connection.execute(statement(sql), {**values, "run_id": run_id})
+
+    def _row(self, connection: Connection, run_id: str) -> Row[Any]:
+        row = connection.execute(statement(f"{SELECT} WHERE run_id = :run_id"), {"run_id": run_id}).one_or_none()
         if row is None:
             raise StorageError(f"The catalog {self.path} has no run {run_id}; was it exchanged during the run?")
         return row
@@ -295,21 +281,18 @@ class Catalog:
         """
         if not self.path.exists():
             return []
-        import sqlalchemy
-
-        query = sqlalchemy.select(_Run).order_by(_Run.sequence.desc()).limit(limit)
+        equal = {"database_id": database_id, "database": database, "outcome": outcome, "artifact": artifact}
+        values: dict[str, Any] = {name: value for name, value in equal.items() if value is not None}
+        conditions = [f'"{name}" = :{name}' for name in values]
         if kind is not None:
-            query = query.where(_Run.kind.in_([kind] if isinstance(kind, str) else kind))
-        for column, value in (
-            (_Run.database_id, database_id),
-            (_Run.database, database),
-            (_Run.outcome, outcome),
-            (_Run.artifact, artifact),
-        ):
-            if value is not None:
-                query = query.where(column == value)
-        with self._session() as session:
-            return [_record(row) for row in session.scalars(query)]
+            kinds = {f"kind{number}": each for number, each in enumerate([kind] if isinstance(kind, str) else kind)}
+            values |= kinds
+            conditions.append(f"kind IN ({', '.join(f':{name}' for name in kinds)})")
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        values["limit"] = -1 if limit is None else limit
+        sql = f"{SELECT} {where} ORDER BY sequence DESC LIMIT :limit"
+        with self._connection() as connection:
+            return [_record(row) for row in connection.execute(statement(sql), values)]
 
     def latest_backups(self) -> list[RunRecord]:
         """Return the newest backup run of each database, sorted by instance and database.
@@ -332,19 +315,14 @@ class Catalog:
 
     def close_vanished(self) -> list[RunRecord]:
         """Record as ``vanished`` every open run whose process is no more, and return them."""
-        import sqlalchemy
-
         if not self.path.exists():
             return []
-        with self._session() as session:
-            rows = session.scalars(sqlalchemy.select(_Run).where(_Run.outcome == OPEN)).all()
-            gone = [row for row in rows if not self._liveness.is_alive(row.run_id)]
-            for row in gone:
-                row.outcome = VANISHED
-                row.ended_at = _stamp(self._clock())
-                row.error = VANISHED_ERROR
-            session.commit()
-            records = [_record(row) for row in gone]
+        with self._connection() as connection:
+            rows = connection.execute(statement(f"{SELECT} WHERE outcome = :outcome"), {"outcome": OPEN}).all()
+            gone = [row.run_id for row in rows if not self._liveness.is_alive(row.run_id)]
+            for run_id in gone:
+                self._change(connection, run_id, outcome=VANISHED, ended_at=_stamp(self._clock()), error=VANISHED_ERROR)
+            records = [_record(self._row(connection, run_id)) for run_id in gone]
         for record in records:
             self._liveness.end(record.run_id)
         return records
@@ -354,10 +332,10 @@ def _stamp(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")
 
 
-def _record(row: _Run) -> RunRecord:
-    names = [field.name for field in dataclasses.fields(RunRecord)]
-    values = {name: getattr(row, name) for name in names}
-    values["started_at"] = datetime.fromisoformat(row.started_at)
-    values["traces"] = json.loads(row.traces or "{}")
-    values["ended_at"] = datetime.fromisoformat(row.ended_at) if row.ended_at else None
+def _record(row: Row[Any]) -> RunRecord:
+    stored = row._mapping
+    values = {each.name: stored[each.name] for each in dataclasses.fields(RunRecord)}
+    values["started_at"] = datetime.fromisoformat(values["started_at"])
+    values["traces"] = json.loads(values["traces"] or "{}")
+    values["ended_at"] = datetime.fromisoformat(values["ended_at"]) if values["ended_at"] else None
     return RunRecord(**values)

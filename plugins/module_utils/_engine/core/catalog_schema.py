@@ -5,15 +5,71 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import StorageError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, Table
+    from sqlalchemy import Connection, Engine, Table, TextClause
 
 SCHEMA_VERSION = 2
+_INDEXED = ("sequence", "kind", "started_at")
+# The columns of the table of runs in their order: whether each is text, and whether it may be empty.
+_COLUMNS = {
+    "run_id": (True, False),
+    "sequence": (False, True),
+    "kind": (True, False),
+    "database_id": (True, False),
+    "database": (True, False),
+    "policy": (True, True),
+    "trigger": (True, False),
+    "user": (True, False),
+    "started_at": (True, False),
+    "ended_at": (True, True),
+    "outcome": (True, False),
+    "artifact": (True, True),
+    "stored_bytes": (False, True),
+    "plain_bytes": (False, True),
+    "error": (True, True),
+    "process": (True, False),
+    "reason": (True, True),
+    "server_bytes": (False, True),
+    "traces": (True, True),
+}
+
+
+_NAMES = ", ".join(f'"{name}"' for name in _COLUMNS)  # some are words of SQL
+_NEXT = "(SELECT COALESCE(MAX(sequence), 0) + 1 FROM runs)"
+SELECT = f"SELECT {_NAMES} FROM runs"
+INSERT = f"INSERT INTO runs ({_NAMES}) VALUES ({', '.join(_NEXT if n == 'sequence' else f':{n}' for n in _COLUMNS)})"
+
+
+@functools.lru_cache(maxsize=64)
+def statement(sql: str) -> TextClause:
+    """Return SQL with named parameters as SQLAlchemy takes it: composing expressions anew each time costs more."""
+    from sqlalchemy import text
+
+    return text(sql)
+
+
+@functools.cache
+def runs_table() -> Table:
+    """Return the table ``runs``; moments are text in ISO 8601 and UTC, so that they sort and any tool can read them."""
+    from sqlalchemy import Column, Integer, MetaData, String, Table
+
+    columns = (
+        Column(
+            name,
+            String() if text else Integer(),
+            primary_key=name == "run_id",
+            nullable=empty,
+            index=name in _INDEXED or None,
+        )
+        for name, (text, empty) in _COLUMNS.items()
+    )
+    return Table("runs", MetaData(), *columns)
 
 
 def bring_up_to_date(engine: Engine, table: Table, path: Path) -> None:

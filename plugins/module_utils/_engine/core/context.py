@@ -86,6 +86,7 @@ class Context:
         artifact: Optional[str] = None,
         stored_bytes: Optional[int] = None,
         plain_bytes: Optional[int] = None,
+        server_bytes: Optional[int] = None,
     ) -> RunRecord:
         """Put on record how a run ended (with an error: failed) and tell the observers.
 
@@ -96,6 +97,7 @@ class Context:
             artifact: The artifact's path.
             stored_bytes: Its size.
             plain_bytes: The size of the SQL text in it.
+            server_bytes: The server's own figure for the size of the database.
         """
         record = self.catalog.finish(
             run.run_id,
@@ -104,6 +106,7 @@ class Context:
             artifact=artifact,
             stored_bytes=stored_bytes,
             plain_bytes=plain_bytes,
+            server_bytes=server_bytes,
         )
         self.observers.run_finished(record)
         return record

@@ -9,7 +9,7 @@ import abc
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,10 @@ class Inspection:
         size_bytes: The server's own estimate of its size.
         warnings: What a dump cannot promise here, in sentences.
         text_only: Whether a dump can only hold its rows as text in one character set, not byte by byte.
+        in_one_call: Whether they are few, and come through unchanged as such text too, so that one call of the client
+            is quicker than several.
+        columns: For each table what tells its columns from others, where the server shows no catalogue of the moment
+            of the dump.
     """
 
     settings: dict[str, Any]
@@ -66,6 +70,8 @@ class Inspection:
     size_bytes: int
     warnings: tuple[str, ...] = ()
     text_only: bool = False
+    in_one_call: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,10 @@ class Dbms(abc.ABC):
         self.credential = credential
         self.processes = processes
         self.redactor = Redactor([credential.password])
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        """Keep connections for the next use until the end of a ``with`` block, where that does no harm meanwhile."""
+        return nullcontext()
 
     @abc.abstractmethod
     def server(self) -> Server:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..config import Instance
@@ -25,9 +26,12 @@ KEEPALIVE_SECONDS = 30
 
 
 def mysql_engine(instance: Instance, credential: Credential) -> Engine:
-    """Return an SQLAlchemy engine for MySQL or MariaDB (PyMySQL); nothing is connected yet."""
+    """Return an SQLAlchemy engine for MySQL or MariaDB (PyMySQL); nothing is connected yet.
+
+    Connections that are not detached from it stay open for the next use, which finds out first whether they still are.
+    """
     import sqlalchemy
-    from sqlalchemy.pool import NullPool
+    from sqlalchemy.pool import QueuePool
 
     arguments: dict[str, Any] = {
         "user": credential.username,
@@ -52,7 +56,14 @@ def mysql_engine(instance: Instance, credential: Credential) -> Engine:
             context.verify_mode = ssl.CERT_NONE
         arguments["ssl"] = context
     engine = sqlalchemy.create_engine(
-        "mysql+pymysql://", connect_args=arguments, isolation_level="AUTOCOMMIT", poolclass=NullPool
+        "mysql+pymysql://",
+        connect_args=arguments,
+        isolation_level="AUTOCOMMIT",
+        poolclass=QueuePool,
+        pool_size=0,  # no limit: as many as there are threads
+        pool_pre_ping=True,
+        pool_use_lifo=True,
+        pool_reset_on_return=None,  # there are no transactions to roll back
     )
     limit = STATEMENT_SECONDS + GRACE_SECONDS
 
@@ -68,34 +79,46 @@ def mysql_socket(instance: Instance) -> str:
     return str(instance.socket or "/run/mysqld/mysqld.sock")
 
 
-def postgresql_engine(instance: Instance, credential: Credential, database: str) -> Engine:
-    """Return an SQLAlchemy engine for one database of a PostgreSQL server (psycopg 3); nothing is connected yet."""
-    import sqlalchemy
-    from sqlalchemy.pool import NullPool
+class PostgreSqlConnector:
+    """Connects to the databases of a PostgreSQL server (psycopg 3) by way of one SQLAlchemy engine.
 
-    arguments: dict[str, Any] = {
-        "user": credential.username,
-        "password": credential.password or None,
-        "dbname": database,
-        "connect_timeout": CONNECT_SECONDS,
-        "application_name": "vya-backupdb",
-        "client_encoding": "utf8",  # of an SQL_ASCII database the driver would return bytes
-        "keepalives_idle": KEEPALIVE_SECONDS,  # so that a peer that is gone is noticed
-        "keepalives_interval": KEEPALIVE_SECONDS,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 4 * KEEPALIVE_SECONDS * 1000,
-        "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c search_path=pg_catalog",
-        **postgresql_tls(instance),
-    }
-    arguments["host"] = postgresql_host(instance)
-    arguments["port"] = instance.port or 5432
-    # A pooled connection would keep a database from being renamed or dropped.
-    return sqlalchemy.create_engine(
-        "postgresql+psycopg://",
-        creator=postgresql_connector(arguments, STATEMENT_SECONDS),
-        isolation_level="AUTOCOMMIT",
-        poolclass=NullPool,
-    )
+    What SQLAlchemy asks of a server at its first connection it asks once for all databases. No connection stays open
+    after its use: it would keep a database from being renamed or dropped.
+    """
+
+    def __init__(self, instance: Instance, credential: Credential) -> None:
+        """Prepare; nothing is connected yet."""
+        import sqlalchemy
+        from sqlalchemy.pool import NullPool
+
+        arguments: dict[str, Any] = {
+            "user": credential.username,
+            "password": credential.password or None,
+            "host": postgresql_host(instance),
+            "port": instance.port or 5432,
+            "connect_timeout": CONNECT_SECONDS,
+            "application_name": "vya-backupdb",
+            "client_encoding": "utf8",  # of an SQL_ASCII database the driver would return bytes
+            "keepalives_idle": KEEPALIVE_SECONDS,  # so that a peer that is gone is noticed
+            "keepalives_interval": KEEPALIVE_SECONDS,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 4 * KEEPALIVE_SECONDS * 1000,
+            "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c search_path=pg_catalog",
+            **postgresql_tls(instance),
+        }
+        self._open = postgresql_connector(arguments, STATEMENT_SECONDS)
+        self._wanted = threading.local()
+        self._engine = sqlalchemy.create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: self._open(self._wanted.database),
+            isolation_level="AUTOCOMMIT",
+            poolclass=NullPool,
+        )
+
+    def connect(self, database: str) -> Connection:
+        """Return a new connection to a database, to be closed by the caller."""
+        self._wanted.database = database  # SQLAlchemy opens it within the next call, in this thread
+        return self._engine.connect()
 
 
 def postgresql_host(instance: Instance) -> str:
@@ -117,14 +140,20 @@ def postgresql_tls(instance: Instance) -> dict[str, str]:
 
 @contextlib.contextmanager
 def connect(
-    engine: Engine, instance: Instance, redactor: Redactor, database: Optional[str] = None
+    opening: Callable[[], Connection], instance: Instance, redactor: Redactor, database: Optional[str] = None
 ) -> Iterator[Connection]:
     """Yield a connection; whatever the driver raises becomes a ServerError in words.
+
+    Args:
+        opening: Opens it.
+        instance: The server, for messages.
+        redactor: Takes secrets out of them.
+        database: The database, for messages.
 
     Raises:
         ServerError: The server cannot be reached, refuses the account, or a statement failed.
     """
-    with in_words(instance, redactor, database), engine.connect() as connection:
+    with in_words(instance, redactor, database), opening() as connection:
         yield connection
 
 

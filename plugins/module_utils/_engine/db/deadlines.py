@@ -15,12 +15,15 @@ from typing import Any
 GRACE_SECONDS = 30  # more than the server's own limit, whose message is the better one
 
 
-def postgresql_connector(arguments: dict[str, Any], seconds: float) -> Callable[[], Any]:
+def postgresql_connector(arguments: dict[str, Any], seconds: float) -> Callable[[str], Any]:
     """Return what opens a psycopg connection that gives up on a server after so many seconds without an answer.
 
     Args:
-        arguments: As for ``psycopg.connect``; ``connect_timeout`` bounds the opening itself.
+        arguments: All but the database, as for ``psycopg.connect``; ``connect_timeout`` bounds the opening itself.
         seconds: The server's own limit for a statement.
+
+    Returns:
+        A function that takes the database's name.
     """
     import psycopg
 
@@ -35,7 +38,7 @@ def postgresql_connector(arguments: dict[str, Any], seconds: float) -> Callable[
                 self.pgconn.finish()  # else whatever tidies up the connection would wait as long again
                 raise psycopg.OperationalError(f"no answer within {limit:g} s (timeout)") from None
 
-    return lambda: Connection.connect(**arguments)
+    return lambda database: Connection.connect(dbname=database, **arguments)
 
 
 def bound_mysql_answers(connection: Any, seconds: float) -> None:

@@ -8,17 +8,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..config import Instance
 from ..errors import ServerError
-from ..utils.processes import Command
+from ..security.credentials import Credential
+from ..utils.processes import Command, ProcessTable
 from .base import Check, Client, Dbms, DumpPlan, Inspection, Origin, Server, version_number
 from .clients import known_options, knows_option, mysql_client
 from .connection import connect, in_words, mysql_engine, mysql_socket
 from .mysql_examination import Examination
 from .mysql_grants import grant_statements, quote_name, quote_text
-from .mysql_inspection import Query, database_settings, inspect_database, read_columns
+from .mysql_inspection import Query, database_settings, inspect_database
 from .mysql_loading import MySqlLoading
 from .mysql_position import SNAPSHOT_OPTION, current_point
 from .mysql_session import MySqlDumpSession
@@ -40,27 +43,54 @@ class MySql(Dbms):
 
     can_rename = False
 
+    def __init__(self, instance: Instance, credential: Credential, processes: ProcessTable) -> None:
+        super().__init__(instance, credential, processes)
+        self._keeping = False
+        self._own = threading.local()  # the connection that this thread is using
+
     @functools.cached_property
     def _engine(self) -> Any:
         return mysql_engine(self.instance, self.credential)
 
     @contextlib.contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """Keep connections for the next use until the end of a ``with`` block; they are in no database."""
+        former, self._keeping = self._keeping, True
+        try:
+            yield
+        finally:
+            self._keeping = former
+            if not former:
+                self._engine.dispose()
+
+    @contextlib.contextmanager
     def _connected(self) -> Iterator[Query]:
-        """Yield a function that runs statements on one connection."""
-        with connect(self._engine, self.instance, self.redactor) as connection:
+        """Yield a function that runs statements on one connection: that which this thread has, else another."""
+        present: Query | None = getattr(self._own, "query", None)
+        if present is not None:
+            yield present
+            return
+        with connect(self._engine.connect, self.instance, self.redactor) as connection:
+            if not self._keeping:
+                connection.detach()
 
             def query(statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
                 with in_words(self.instance, self.redactor):
                     return [tuple(row) for row in connection.exec_driver_sql(statement, dict(parameters or {}))]
 
-            yield query
+            self._own.query = query
+            try:
+                yield query
+            finally:
+                self._own.query = None
 
     def _rows(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         with self._connected() as query:
             return query(statement, parameters)
 
     def _execute(self, statement: str) -> None:
-        with connect(self._engine, self.instance, self.redactor) as connection:
+        with connect(self._engine.connect, self.instance, self.redactor) as connection:
+            connection.detach()
             # A name may hold what the driver takes for a placeholder.
             connection.exec_driver_sql(statement.replace("%", "%%"))
 
@@ -99,7 +129,7 @@ class MySql(Dbms):
                 f"There is no database {database!r} on {self.instance.database_id} (or the account may not see it).",
                 f"There are: {', '.join(sorted(self.databases())) or 'none'}.",
             )
-        inspection.settings["needs"] = self._examination.needs(database)
+        inspection.settings["needs"] = self._examination.needs(database, inspection.inventory)
         return inspection
 
     def plan_dump(self, database: str, inspection: Inspection) -> DumpPlan:
@@ -111,10 +141,9 @@ class MySql(Dbms):
         """Look at a database and watch over a dump of it, which is to be made while the context lasts."""
         with self._connected() as query:
             inspection = self._inspect(query, database)
-            columns = read_columns(query, database)
             before = current_point(query, self._server)
-        plan = self._plan(database, inspection, writes_position=not before.reason)
-        yield MySqlDumpSession(self._connected, self._server, database, inspection, plan, before, columns)
+            plan = self._plan(database, inspection, writes_position=not before.reason)
+        yield MySqlDumpSession(self._connected, self._server, database, inspection, plan, before)
 
     def _plan(self, database: str, inspection: Inspection, *, writes_position: bool) -> DumpPlan:
         flavour = self._server.flavour
@@ -145,6 +174,8 @@ class MySql(Dbms):
             [*form, "--no-create-info", "--skip-triggers", *of_rows],
             ["--default-character-set=utf8mb4", "--no-data", "--no-create-info", *_PROGRAMS],
         ]
+        if inspection.in_one_call:
+            calls = [["--default-character-set=utf8mb4", "--hex-blob", *_DEFINITIONS, *_PROGRAMS, *of_rows]]
         loader = "mariadb" if flavour == "mariadb" else "mysql"
         return DumpPlan(
             commands=tuple(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import ClientError
@@ -68,8 +68,8 @@ class Examination:
         facts = self._facts(clients)
         return check_instance(facts, self._databases(databases, whole=True))
 
-    def _databases(self, names: Sequence[str], whole: bool) -> list[DatabaseFacts]:
-        return mysql_facts.read_databases(self._query, self._server, self._account.grants, names, whole)
+    def _databases(self, names: Sequence[str], whole: bool, definers: bool = True) -> list[DatabaseFacts]:
+        return mysql_facts.read_databases(self._query, self._server, self._account.grants, names, whole, definers)
 
     def dump_checks(self, database: str) -> list[Check]:
         """Return what foretells that a dump of a database fails or is not whole."""
@@ -83,8 +83,9 @@ class Examination:
         loader = self._client("mariadb", "mysql")
         return mysql_restore_checks.check_restore(self._facts(Clients(loader, loader)), origin, target)
 
-    def needs(self, database: str) -> dict[str, Any]:
-        """Return what a server must have to take a database, for the manifest."""
+    def needs(self, database: str, inventory: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """Return what a server must have to take a database with these objects, for the manifest."""
         # A dump that follows is examined by the same facts.
-        self._asked[database] = self._databases([database], whole=True)[0]
+        definers = any(inventory[kind] for kind in ("view", "routine", "trigger", "event"))
+        self._asked[database] = self._databases([database], whole=True, definers=definers)[0]
         return self._asked[database].needs()

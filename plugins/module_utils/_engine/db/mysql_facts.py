@@ -37,17 +37,11 @@ _TABLES = (
     "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_COLLATION, TABLE_COMMENT, TABLE_ROWS"
     f" FROM information_schema.TABLES WHERE {_OWN}"
 )
-_DEFINERS = (
-    f"SELECT TABLE_SCHEMA, DEFINER, TABLE_NAME FROM information_schema.VIEWS WHERE {_OWN}",
-    (
-        "SELECT ROUTINE_SCHEMA, DEFINER, ROUTINE_NAME FROM information_schema.ROUTINES"
-        " WHERE ROUTINE_SCHEMA IN %(databases)s"
-    ),
-    (
-        "SELECT TRIGGER_SCHEMA, DEFINER, TRIGGER_NAME FROM information_schema.TRIGGERS"
-        " WHERE TRIGGER_SCHEMA IN %(databases)s"
-    ),
-    "SELECT EVENT_SCHEMA, DEFINER, EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA IN %(databases)s",
+# As bytes: their collations differ, so that they could not be told together.
+_DEFINERS = " UNION ALL ".join(
+    f"SELECT CAST({kind}_SCHEMA AS BINARY), CAST(DEFINER AS BINARY), CAST({kind}_NAME AS BINARY)"
+    f" FROM information_schema.{catalogue} WHERE {kind}_SCHEMA IN %(databases)s"
+    for kind, catalogue in (("TABLE", "VIEWS"), ("ROUTINE", "ROUTINES"), ("TRIGGER", "TRIGGERS"), ("EVENT", "EVENTS"))
 )
 _COLLATIONS = f"SELECT DISTINCT TABLE_SCHEMA, COLLATION_NAME FROM information_schema.COLUMNS WHERE {_OWN}"
 _KEYED = (
@@ -172,7 +166,7 @@ def read_collations(query: Query) -> frozenset[str]:
 
 
 def read_databases(
-    query: Query, server: Server, grants: Grants, databases: Sequence[str], whole: bool
+    query: Query, server: Server, grants: Grants, databases: Sequence[str], whole: bool, definers: bool = True
 ) -> list[DatabaseFacts]:
     """Ask for the facts of some databases.
 
@@ -182,6 +176,7 @@ def read_databases(
         grants: What the account holds.
         databases: Their names.
         whole: Whether to ask for all; otherwise only for what foretells a failing dump.
+        definers: Whether there may be objects that have a definer.
 
     Raises:
         ServerError: The server cannot be asked.
@@ -197,10 +192,7 @@ def read_databases(
         return rows
 
     tables = grouped(_TABLES)
-    definers: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    for statement in _DEFINERS if whole else ():
-        for database, rows in grouped(statement).items():
-            definers[database] += rows
+    defined = grouped(_DEFINERS) if whole and definers else {}
     collations = grouped(_COLLATIONS) if whole else {}
     keyed = grouped(_KEYED) if whole else {}
     # What is granted on all databases need not be looked for in each.
@@ -212,7 +204,7 @@ def read_databases(
         _database(
             name,
             tables.get(name, []),
-            definers.get(name, []),
+            defined.get(name, []),
             {row[0] for row in collations.get(name, []) if row[0]},
             {row[0] for row in keyed.get(name, [])} if whole else None,
             frozenset(function for view, found in called.items() if view[0] == name for function in found),

@@ -15,17 +15,16 @@ from typing import Any
 
 from .mysql_inspection import Query, named
 
-_SCHEMA = (
-    "SELECT GRANTEE, TABLE_SCHEMA, PRIVILEGE_TYPE, IS_GRANTABLE FROM information_schema.SCHEMA_PRIVILEGES WHERE "
-    + named(r"REPLACE(REPLACE(TABLE_SCHEMA, '\\_', '_'), '\\%%', '%%')")
-)
-_TABLE = (
-    "SELECT GRANTEE, TABLE_NAME, PRIVILEGE_TYPE, IS_GRANTABLE FROM information_schema.TABLE_PRIVILEGES"
-    f" WHERE {named('TABLE_SCHEMA')}"
-)
-_COLUMN = (
-    "SELECT GRANTEE, TABLE_NAME, PRIVILEGE_TYPE, IS_GRANTABLE, COLUMN_NAME FROM information_schema.COLUMN_PRIVILEGES"
-    f" WHERE {named('TABLE_SCHEMA')}"
+_WITHIN = named("TABLE_SCHEMA")
+# Level, account, pattern or table, privilege, whether it may be granted on, column.
+_GRANTS = " UNION ALL ".join(
+    f"SELECT '{level}', GRANTEE, {target}, PRIVILEGE_TYPE, IS_GRANTABLE, {column}"
+    f" FROM information_schema.{level}_PRIVILEGES WHERE {condition}"
+    for level, target, column, condition in (
+        ("SCHEMA", "TABLE_SCHEMA", "''", named(r"REPLACE(REPLACE(TABLE_SCHEMA, '\\_', '_'), '\\%%', '%%')")),
+        ("TABLE", "TABLE_NAME", "''", _WITHIN),
+        ("COLUMN", "TABLE_NAME", "COLUMN_NAME", _WITHIN),
+    )
 )
 # Both servers store names outside ASCII twice encoded in this table, so each is read as it is and decoded once more.
 _ROUTINE = (
@@ -68,15 +67,15 @@ def grant_statements(query: Query, database: str) -> list[str]:
         if may_grant:
             grantable.add(key)
 
-    for grantee, pattern, privilege, may_grant in query(_SCHEMA, own):
-        add(_account(grantee), f"*\0{pattern}", "", privilege, may_grant == "YES")
-    for grantee, table, privilege, may_grant in query(_TABLE, own):
-        add(_account(grantee), quote_name(table), "", privilege, may_grant == "YES")
-    for grantee, table, privilege, may_grant, column in query(_COLUMN, own):
-        add(_account(grantee), quote_name(table), "", f"{privilege} ({quote_name(column)})", may_grant == "YES")
+    for level, grantee, target, privilege, may_grant, column in query(_GRANTS, own):
+        what = f"*\0{target}" if level == "SCHEMA" else quote_name(target)
+        which = f"{privilege} ({quote_name(column)})" if level == "COLUMN" else privilege
+        add(_account(grantee), what, "", which, may_grant == "YES")
     # Grants on routines outlive these, so those on what is gone are left out: they could not be made again.
-    routines = {_decoded(row[0]).lower(): _decoded(row[0]) for row in query(_ROUTINES, own)}
-    for user, host, raw, decoded, kind, granted in query(_ROUTINE, own):
+    of_routines = query(_ROUTINE, own)
+    names_of_routines = query(_ROUTINES, own) if of_routines else []
+    routines = {_decoded(row[0]).lower(): _decoded(row[0]) for row in names_of_routines}
+    for user, host, raw, decoded, kind, granted in of_routines:
         routine = next((routines[n] for n in (_decoded(raw).lower(), _decoded(decoded).lower()) if n in routines), None)
         if routine is None:
             continue

@@ -8,7 +8,9 @@ The catalogues compare names without regard to case and accents, so each conditi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 from .base import Inspection, Server
@@ -57,6 +59,9 @@ _TYPES_OF_BYTES = {
     *("varbinary", "tinyblob", "blob", "mediumblob", "longblob", "geometry", "point", "linestring", "polygon"),
     *("multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection"),
 }
+# Text in these comes through a session in utf8mb4 byte by byte: it is not converted, or each byte has its own letter.
+_UNCHANGED_AS_TEXT = {"", "utf8mb4", "latin1"}
+_SMALL_BYTES = 4 * 1024**2  # up to this size in the server, two more calls of the client cost more than they save
 _NAMED = 5  # how many names a warning spells out
 
 
@@ -66,17 +71,26 @@ def named(column: str) -> str:
 
 
 _TABLES = f"FROM information_schema.TABLES WHERE {named('TABLE_SCHEMA')}"
-_STORED = f"{_TABLES} AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')"
-_INVENTORY = {
-    "table": f"SELECT TABLE_NAME {_STORED}",
-    "view": f"SELECT TABLE_NAME {_TABLES} AND TABLE_TYPE = 'VIEW'",
-    "sequence": f"SELECT TABLE_NAME {_TABLES} AND TABLE_TYPE = 'SEQUENCE'",
-    "trigger": f"SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE {named('TRIGGER_SCHEMA')}",
-    "routine": "SELECT CONCAT(LOWER(ROUTINE_TYPE), ' ', ROUTINE_NAME) FROM information_schema.ROUTINES"
-    f" WHERE {named('ROUTINE_SCHEMA')}",
-    "event": f"SELECT EVENT_NAME FROM information_schema.EVENTS WHERE {named('EVENT_SCHEMA')}",
-}
-_LIBRARIES = f"SELECT LIBRARY_NAME FROM information_schema.LIBRARIES WHERE {named('LIBRARY_SCHEMA')}"
+_STORED = ("BASE TABLE", "SYSTEM VERSIONED")
+_KINDS = {**dict.fromkeys(_STORED, "table"), "VIEW": "view", "SEQUENCE": "sequence"}
+# Of each object its sort and its name, as bytes: their collations differ, so that they could not be told together.
+_OBJECTS = [
+    f"SELECT CAST(TABLE_TYPE AS BINARY), CAST(TABLE_NAME AS BINARY) {_TABLES}",
+    *(
+        f"SELECT '{kind}', CAST({name} AS BINARY) FROM information_schema.{catalogue} WHERE {named(schema)}"
+        for kind, name, catalogue, schema in (
+            ("trigger", "TRIGGER_NAME", "TRIGGERS", "TRIGGER_SCHEMA"),
+            ("routine", "CONCAT(LOWER(ROUTINE_TYPE), ' ', ROUTINE_NAME)", "ROUTINES", "ROUTINE_SCHEMA"),
+            ("event", "EVENT_NAME", "EVENTS", "EVENT_SCHEMA"),
+            ("library", "LIBRARY_NAME", "LIBRARIES", "LIBRARY_SCHEMA"),
+        )
+    ),
+]
+# What tells the columns of a table from others.
+_DIGEST = (
+    "CRC32(CONCAT_WS(0x00, COLUMN_NAME, ORDINAL_POSITION, COLUMN_TYPE, IS_NULLABLE, EXTRA,"
+    " COALESCE(COLLATION_NAME, '')))"
+)
 # Engines that show what is stored in other tables, or on other servers: the clients dump no rows of theirs.
 _ELSEWHERE = ("mrg_myisam", "mrg_isam", "connect", "oqgraph", "spider", "vp", "federated")
 
@@ -97,63 +111,118 @@ def inspect_database(query: Query, server: Server, database: str) -> Inspection 
     if not settings:
         return None
     inventory = read_inventory(query, server, database)
-    size = query(f"SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) {_TABLES}", own)[0][0]
-    versioned = [
-        _text(row[0]) for row in query(f"SELECT TABLE_NAME {_TABLES} AND TABLE_TYPE = 'SYSTEM VERSIONED'", own)
+    tables = [
+        (_text(name), _text(kind), engine and _text(engine), int(size or 0))
+        for name, kind, engine, size in query(
+            f"SELECT TABLE_NAME, TABLE_TYPE, ENGINE, DATA_LENGTH + INDEX_LENGTH {_TABLES}", own
+        )
     ]
-    settings["system_versioned_tables"] = sorted(versioned)
-    text_only = is_text_only(query, server, database)
-    warnings = _warnings(query, server, own, versioned, text_only)
-    return Inspection(settings, inventory, int(size), tuple(warnings), text_only)
+    columns = _columns(query, database)
+    size = sum(size for *_table, size in tables)
+    settings["system_versioned_tables"] = sorted(name for name, kind, *_ in tables if kind == "SYSTEM VERSIONED")
+    text_only = is_text_only(query, server, database, {column.type for column in columns})
+    loose = [name for name, kind, engine, _ in tables if kind in _STORED and engine not in TRANSACTIONAL_ENGINES]
+    return Inspection(
+        settings,
+        inventory,
+        size,
+        tuple(_warnings(server, columns, loose, settings["system_versioned_tables"], text_only)),
+        text_only,
+        in_one_call=size <= _SMALL_BYTES and {column.charset for column in columns} <= _UNCHANGED_AS_TEXT,
+        columns=_digests((column.table, 1, column.digest) for column in columns),
+    )
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of a table: its type and character set (empty if it has none), and a number that changes with it."""
+
+    table: str
+    name: str
+    type: str
+    charset: str
+    digest: int
+
+
+def _columns(query: Query, database: str) -> list[_Column]:
+    rows = query(
+        f"SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COALESCE(CHARACTER_SET_NAME, ''), {_DIGEST}"
+        f" FROM information_schema.COLUMNS WHERE {named('TABLE_SCHEMA')}",
+        {"database": database},
+    )
+    return [
+        _Column(_text(table), _text(name), _text(kind), _text(charset), int(digest))
+        for table, name, kind, charset, digest in rows
+    ]
 
 
 def read_inventory(query: Query, server: Server, database: str) -> dict[str, list[str]]:
     """Return the names of a database's objects by kind."""
-    queries = dict(_INVENTORY)
-    if server.flavour == "mysql" and server.number >= (9, 2):
-        queries["library"] = _LIBRARIES
-    own = {"database": database}
-    return {kind: sorted(_text(row[0]) for row in query(sql, own)) for kind, sql in queries.items()}
+    has_libraries = server.flavour == "mysql" and server.number >= (9, 2)
+    queries = _OBJECTS if has_libraries else _OBJECTS[:-1]
+    found: dict[str, list[str]] = {kind: [] for kind in (*_KINDS.values(), "trigger", "routine", "event")}
+    if has_libraries:
+        found["library"] = []
+    for sort, name in query(" UNION ALL ".join(queries), {"database": database}):
+        kind = _KINDS.get(_text(sort), _text(sort))
+        if kind in found:
+            found[kind].append(_text(name))
+    return {kind: sorted(names) for kind, names in found.items()}
 
 
 def read_columns(query: Query, database: str) -> dict[str, str]:
     """Return for each table what tells its columns from others: definitions and rows are dumped one after the other."""
-    described = "COLUMN_NAME, ORDINAL_POSITION, COLUMN_TYPE, IS_NULLABLE, EXTRA, COALESCE(COLLATION_NAME, '')"
     rows = query(
-        f"SELECT TABLE_NAME, COUNT(*), SUM(CRC32(CONCAT_WS(0x00, {described}))) FROM information_schema.COLUMNS"
-        f" WHERE {named('TABLE_SCHEMA')} GROUP BY TABLE_NAME",
+        # By the bytes of the name: the catalogue's collation takes names for one that differ in case only.
+        f"SELECT CAST(TABLE_NAME AS BINARY) AS name, COUNT(*), SUM({_DIGEST}) FROM information_schema.COLUMNS"
+        f" WHERE {named('TABLE_SCHEMA')} GROUP BY name",
         {"database": database},
     )
-    return {_text(name): f"{count}/{digest}" for name, count, digest in rows}
+    return _digests((_text(name), int(count), int(digest)) for name, count, digest in rows)
 
 
-def is_text_only(query: Query, server: Server, database: str) -> bool:
+def _digests(columns: Iterable[tuple[str, int, int]]) -> dict[str, str]:
+    """Sum up the columns of each table: how many, and their numbers."""
+    counts, digests = Counter[str](), Counter[str]()
+    for table, count, digest in columns:
+        counts[table] += count
+        digests[table] += digest
+    return {table: f"{counts[table]}/{digests[table]}" for table in counts}
+
+
+def is_text_only(query: Query, server: Server, database: str, types: Set[str]) -> bool:
     """Tell whether the rows of a database can only be dumped as text in one character set, not byte by byte.
 
     In a session of the character set ``binary``, MySQL refuses JSON and reads the texts that bound partitions wrongly,
     MariaDB takes the text of a UUID or an address for its bytes. MySQL's client cannot name a database there that has
     letters outside ASCII.
+
+    Args:
+        query: Runs a statement with named parameters and returns its rows.
+        server: The server.
+        database: The database.
+        types: The types of its columns.
     """
     if server.flavour == "mysql" and not database.isascii():
         return True
-    own = {"database": database}
-    types = query(f"SELECT DISTINCT DATA_TYPE FROM information_schema.COLUMNS WHERE {named('TABLE_SCHEMA')}", own)
-    if not {_text(row[0]).lower() for row in types} <= _TYPES_OF_BYTES:
+    if not {each.lower() for each in types} <= _TYPES_OF_BYTES:
         return True
     if server.flavour == "mariadb":
         return False
     partitions = query(
         f"SELECT PARTITION_DESCRIPTION, PARTITION_EXPRESSION, SUBPARTITION_EXPRESSION"
         f" FROM information_schema.PARTITIONS WHERE {named('TABLE_SCHEMA')} AND PARTITION_NAME IS NOT NULL",
-        own,
+        {"database": database},
     )
     return not all(_text(value).isascii() for row in partitions for value in row if value is not None)
 
 
 def tables_kept_elsewhere(query: Query, database: str) -> set[str]:
     """Return the tables whose rows a dump does not carry, as their engines keep none."""
-    engines = query(f"SELECT TABLE_NAME, ENGINE {_STORED}", {"database": database})
-    return {_text(name) for name, engine in engines if _text(engine).lower() in _ELSEWHERE}
+    stored = f"SELECT TABLE_NAME, ENGINE {_TABLES} AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')"
+    return {
+        _text(name) for name, engine in query(stored, {"database": database}) if _text(engine).lower() in _ELSEWHERE
+    }
 
 
 def database_settings(query: Query, server: Server, database: str) -> dict[str, Any]:
@@ -175,20 +244,13 @@ def database_settings(query: Query, server: Server, database: str) -> dict[str, 
     return settings
 
 
-def _warnings(query: Query, server: Server, own: dict[str, str], versioned: list[str], text_only: bool) -> list[str]:
+def _warnings(
+    server: Server, columns: Sequence[_Column], loose: list[str], versioned: list[str], text_only: bool
+) -> list[str]:
     """Say what a dump by the vendor's client cannot carry."""
-    engines = query(f"SELECT TABLE_NAME, ENGINE {_STORED}", own)
-    loose = [_text(name) for name, engine in engines if engine and engine not in TRANSACTIONAL_ENGINES]
-    columns = query(
-        "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, CHARACTER_SET_NAME FROM information_schema.COLUMNS"
-        f" WHERE {named('TABLE_SCHEMA')} AND (DATA_TYPE = 'float' OR CHARACTER_SET_NAME IS NOT NULL)",
-        own,
-    )
-    floats = [f"{_text(table)}.{_text(column)}" for table, column, kind, _charset in columns if _text(kind) == "float"]
+    floats = [f"{column.table}.{column.name}" for column in columns if column.type == "float"]
     lossy = [
-        f"{_text(table)}.{_text(column)}"
-        for table, column, _kind, charset in columns
-        if text_only and charset and _text(charset) in _LOSSY_CHARACTER_SETS
+        f"{column.table}.{column.name}" for column in columns if text_only and column.charset in _LOSSY_CHARACTER_SETS
     ]
     has_history = server.flavour == "mariadb" and server.number >= (10, 11)
     found = {

@@ -42,7 +42,6 @@ class MySqlDumpSession(DumpSession):
         inspection: Inspection,
         plan: DumpPlan,
         before: Point,
-        columns: Mapping[str, str],
     ) -> None:
         """Begin.
 
@@ -53,14 +52,12 @@ class MySqlDumpSession(DumpSession):
             inspection: What the server said of it before.
             plan: How it is dumped.
             before: Where the binary log ended before.
-            columns: What the columns of each table were before.
         """
         super().__init__(inspection, plan, MySqlDumpReader(dollar_quotes=server.flavour == "mysql"))
         self._connected = connected
         self._server = server
         self._database = database
         self._before = before
-        self._columns = columns
         self._after: Point | None = None
 
     def commands(self) -> Iterator[Command]:
@@ -94,24 +91,24 @@ class MySqlDumpSession(DumpSession):
 
     def conclude(self) -> DumpFacts:
         """Compare the dump, which has ended, with the server."""
-        before = self.inspection.inventory
+        before, former = self.inspection.inventory, self.inspection.columns
         with self._connected() as query:
             after = read_inventory(query, self._server, self._database)
             columns = read_columns(query, self._database)
-            kept_elsewhere = tables_kept_elsewhere(query, self._database)
             held, unexpected = self._recognised(query, before, after)
+            without = set(held["table"]) - self.reader.rows.keys()
+            kept_elsewhere = tables_kept_elsewhere(query, self._database) if without else set[str]()
         missing = [
             f"{kind} {name}"
             for kind in sorted(before)
             for name in sorted(set(before[kind]) & set(after.get(kind, ())) - set(held[kind]))
         ]
         rows = {name: self.reader.rows[name] for name in sorted(self.reader.rows)}
-        without = set(held["table"]) - rows.keys()
         missing += [f"the rows of table {name}" for name in sorted(without - kept_elsewhere)]
         strangers = self.reader.rows.keys() - set(held["table"])
         unexpected += [f"the rows of table {name}" for name in sorted(strangers) if f"table {name}" not in unexpected]
-        common = sorted(columns.keys() & self._columns.keys() & set(held["table"]))
-        unexpected += [f"table {name} with other columns" for name in common if columns[name] != self._columns[name]]
+        common = sorted(columns.keys() & former.keys() & set(held["table"]))
+        unexpected += [f"table {name} with other columns" for name in common if columns[name] != former[name]]
         self._refuse(missing, unexpected)
         row_counts: dict[str, object] = {"method": COUNTED, "approximate": bool(self.reader.doubt)}
         if self.reader.doubt:

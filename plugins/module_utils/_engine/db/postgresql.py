@@ -8,15 +8,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..config import Instance
 from ..errors import BackupDbError, ServerError
-from ..utils.processes import Command
+from ..security.credentials import Credential
+from ..utils.processes import Command, ProcessTable
 from .base import Check, Client, Dbms, DumpPlan, Inspection, Origin, Server, refuse_failed, version_number
 from .clients import postgresql_client
-from .connection import CONNECT_SECONDS, connect, in_words, postgresql_engine, postgresql_host, postgresql_tls
+from .connection import CONNECT_SECONDS, PostgreSqlConnector, connect, in_words, postgresql_host, postgresql_tls
 from .directory import DirectoryOptions
 from .postgresql_directory import (
     SETTINGS_FILE,
@@ -69,16 +72,27 @@ class PostgreSql(Dbms):
 
     can_rename = True
 
+    def __init__(self, instance: Instance, credential: Credential, processes: ProcessTable) -> None:
+        super().__init__(instance, credential, processes)
+        self._own = threading.local()  # the database that this thread is connected to, and what asks it
+
+    @functools.cached_property
+    def _connector(self) -> PostgreSqlConnector:
+        return PostgreSqlConnector(self.instance, self.credential)
+
     def _rows(
-        self, statement: str, parameters: tuple[Any, ...] | None = None, database: str = MAINTENANCE_DATABASE
+        self, statement: str, parameters: tuple[Any, ...] = (), database: str = MAINTENANCE_DATABASE
     ) -> list[tuple[Any, ...]]:
-        engine = postgresql_engine(self.instance, self.credential, database)
-        with connect(engine, self.instance, self.redactor, database) as connection:
+        if getattr(self._own, "database", None) == database:
+            rows: list[tuple[Any, ...]] = self._own.query(statement, parameters)
+            return rows
+        opening = functools.partial(self._connector.connect, database)
+        with connect(opening, self.instance, self.redactor, database) as connection:
             return [tuple(row) for row in connection.exec_driver_sql(statement, parameters)]
 
     def _execute(self, statement: str, database: str = MAINTENANCE_DATABASE) -> None:
-        engine = postgresql_engine(self.instance, self.credential, database)
-        with connect(engine, self.instance, self.redactor) as connection:
+        opening = functools.partial(self._connector.connect, database)
+        with connect(opening, self.instance, self.redactor) as connection:
             connection.exec_driver_sql(
                 statement.replace("%", "%%")
             )  # a name may hold what drivers take for a placeholder
@@ -118,10 +132,9 @@ class PostgreSql(Dbms):
     @contextlib.contextmanager
     def _connected(self, database: str) -> Iterator[Query]:
         """Yield a function that runs statements on one connection, which does no harm when it has been lost."""
-        engine = postgresql_engine(self.instance, self.credential, database)
         try:
             with in_words(self.instance, self.redactor, database):
-                connection = engine.connect()
+                connection = self._connector.connect(database)
         except ServerError:
             if database in self.all_databases():
                 raise
@@ -130,14 +143,16 @@ class PostgreSql(Dbms):
                 f"There is no database {database!r} on {self.instance.database_id}.", f"There are: {known}."
             ) from None
 
-        def query(statement: str) -> list[tuple[Any, ...]]:
+        def query(statement: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
             with in_words(self.instance, self.redactor, database):
-                result = connection.exec_driver_sql(statement, ())
+                result = connection.exec_driver_sql(statement, parameters)
                 return [tuple(row) for row in result] if result.returns_rows else []
 
+        self._own.database, self._own.query = database, query
         try:
             yield query
         finally:
+            self._own.database = None
             with contextlib.suppress(BackupDbError), in_words(self.instance, self.redactor, database):
                 connection.close()
 

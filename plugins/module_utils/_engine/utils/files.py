@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import glob
 import os
 import threading
 from collections.abc import Callable
@@ -16,6 +15,8 @@ from pathlib import Path
 
 # What file systems without hard links answer (FAT, some network ones).
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+
+_TEMPORARY_SUFFIX = ".partial"
 
 
 def fsync_directory(path: Path) -> None:
@@ -70,7 +71,7 @@ def write_atomically(path: Path, content: bytes, mode: int, *, replace: bool = T
         OSError: Writing, syncing or renaming failed; the old content is still there.
     """
     remove_left_over(path)
-    temporary = path.with_name(f".{path.name}.{threading.get_native_id()}.partial")
+    temporary = path.with_name(f".{path.name}.{threading.get_native_id()}{_TEMPORARY_SUFFIX}")
     descriptor = _create_locked(temporary, mode)
     try:
         os.fchmod(descriptor, mode)
@@ -142,7 +143,10 @@ def remove_unlocked(path: Path, first: Callable[[Path], None] = lambda _path: No
 
 def remove_left_over(path: Path) -> None:
     """Remove the temporary files of processes that died while they wrote this file."""
-    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        if temporary.name.split(".")[-2].isdigit():
-            with contextlib.suppress(OSError):  # another process was quicker, or it is none of ours
-                remove_unlocked(temporary)
+    beginning = f".{path.name}."
+    with contextlib.suppress(OSError):  # without a directory there is nothing in it
+        for name in os.listdir(path.parent):
+            middle = name.removeprefix(beginning).removesuffix(_TEMPORARY_SUFFIX)
+            if name == f"{beginning}{middle}{_TEMPORARY_SUFFIX}" and middle.isdigit():
+                with contextlib.suppress(OSError):  # another process was quicker, or it is none of ours
+                    remove_unlocked(path.with_name(name))

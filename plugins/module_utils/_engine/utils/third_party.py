@@ -37,17 +37,12 @@ class Absent(metaclass=_AbsentType):
 if TYPE_CHECKING:
     import typer
     from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-    from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 else:
     try:
         from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
     except ImportError:
         BaseModel = ConfigDict = Field = field_validator = model_validator = Absent
         ValidationError = ValueError
-    try:
-        from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-    except ImportError:
-        DeclarativeBase = Mapped = mapped_column = Absent
     try:
         import typer
     except ImportError:
@@ -57,12 +52,9 @@ __all__ = [
     "REQUIRED",
     "BaseModel",
     "ConfigDict",
-    "DeclarativeBase",
     "Field",
-    "Mapped",
     "ValidationError",
     "field_validator",
-    "mapped_column",
     "missing_dependencies",
     "model_validator",
     "require_dependencies",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import threading
 from collections.abc import Iterator
@@ -82,14 +83,14 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("dbms", ["postgresql", "mariadb"])
 def test_a_server_that_never_says_a_word(mute: Mute, dbms: str) -> None:
     instance = Instance(database_id="silent", dbms=dbms, host="127.0.0.1", port=mute.port)
-    engine = (
-        connection.postgresql_engine(instance, ACCOUNT, "postgres")
+    opening = (
+        functools.partial(connection.PostgreSqlConnector(instance, ACCOUNT).connect, "postgres")
         if dbms == "postgresql"
-        else connection.mysql_engine(instance, ACCOUNT)
+        else connection.mysql_engine(instance, ACCOUNT).connect
     )
     with (
         pytest.raises(ServerError, match=rf"silent.* cannot be reached at 127.0.0.1:{mute.port}"),
-        connection.connect(engine, instance, Redactor([])),
+        connection.connect(opening, instance, Redactor([])),
     ):
         pass
 
@@ -98,10 +99,10 @@ def test_a_server_that_falls_silent_after_the_greeting() -> None:
     mute = Mute((WELCOME,))
     try:
         instance = Instance(database_id="silent", dbms="postgresql", host="127.0.0.1", port=mute.port)
-        engine = connection.postgresql_engine(instance, ACCOUNT, "postgres")
+        opening = functools.partial(connection.PostgreSqlConnector(instance, ACCOUNT).connect, "postgres")
         with (
             pytest.raises(ServerError, match=r"cannot be reached .*: no answer within 2 s \(timeout\)"),
-            connection.connect(engine, instance, Redactor([])) as opened,
+            connection.connect(opening, instance, Redactor([])) as opened,
         ):
             opened.exec_driver_sql("SELECT 1")
     finally:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
 
 from vya_backupdb.core.events import Batch, Observers
 from vya_backupdb.errors import StorageError
@@ -23,7 +22,6 @@ def _as_before() -> Iterator[None]:
     before = (logger.handlers[:], logger.level, logger.propagate)
     yield
     logger.handlers[:], logger.level, logger.propagate = before
-    structlog.reset_defaults()
 
 
 def objects(capsys: pytest.CaptureFixture[str]) -> list[Any]:
@@ -36,20 +34,19 @@ def objects(capsys: pytest.CaptureFixture[str]) -> list[Any]:
 @pytest.mark.parametrize(("verbose", "seen"), [(False, ["warning"]), (True, ["debug", "info", "warning"])])
 def test_levels(capsys: pytest.CaptureFixture[str], verbose: bool, seen: list[str]) -> None:
     configure_logging(verbose, json=True)
-    for logger in (logging.getLogger(LOGGER), structlog.get_logger(LOGGER)):
-        logger.debug("a")
-        logger.info("b")
-        logger.warning("c")
-    assert [line["level"] for line in objects(capsys)] == seen * 2
+    logger = logging.getLogger(LOGGER)
+    logger.debug("a")
+    logger.info("b")
+    logger.warning("c")
+    assert [line["level"] for line in objects(capsys)] == seen
 
 
-def test_both_kinds_of_loggers_look_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_record_says(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(json=True)
     logging.getLogger(LOGGER).warning("%s is full", "/srv")
-    structlog.get_logger(LOGGER).warning("/srv is full")
-    first, second = objects(capsys)
-    assert first.keys() == second.keys() == {"event", "level", "timestamp"}
-    assert first["event"] == second["event"] == "/srv is full"
+    [line] = objects(capsys)
+    assert line.keys() == {"event", "level", "timestamp"}
+    assert line["event"] == "/srv is full"
 
 
 def test_setting_up_twice_writes_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +58,7 @@ def test_setting_up_twice_writes_once(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_for_people_it_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging()
-    structlog.get_logger(LOGGER).warning("slow", database="shop")
+    logging.getLogger(LOGGER).warning("slow", extra={"database": "shop"})
     captured = capsys.readouterr()
     assert captured.out == ""
     assert len(captured.err.splitlines()) == 1
@@ -73,16 +70,16 @@ def test_for_people_it_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("as_json", [False, True])
 def test_no_secret_gets_into_it(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
     configure_logging(json=as_json)
-    logger = structlog.get_logger(LOGGER)
+    logger = logging.getLogger(LOGGER)
     logger.warning("ALTER USER x IDENTIFIED BY 'hunter22'")
-    logger.warning("event", password="hunter22", nested={"db": [{"Passwd": "hunter22"}]}, url="pg://x:hunter22@y")
-    logger.warning("event", token=["hunter22"], pairs=("password=hunter22", 1))
-    logging.getLogger(LOGGER).warning("%s", "password=hunter22")
+    nested = {"db": [{"Passwd": "hunter22"}]}
+    logger.warning("event", extra={"password": "hunter22", "nested": nested, "url": "pg://x:hunter22@y"})
+    logger.warning("event", extra={"token": ["hunter22"], "pairs": ("password=hunter22", 1)})
+    logger.warning("%s", "password=hunter22")
     try:
         raise ValueError("password=hunter22")
     except ValueError:
         logger.exception("failed")
-        logging.getLogger(LOGGER).exception("failed")
     text = capsys.readouterr().err
     assert "hunter22" not in text
     assert "ValueError" in text
@@ -91,7 +88,8 @@ def test_no_secret_gets_into_it(capsys: pytest.CaptureFixture[str], as_json: boo
 
 def test_values_that_are_no_text_stay(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(json=True)
-    structlog.get_logger(LOGGER).warning("event", count=3, ratio=0.5, nothing=None, items=[1, "a"])
+    extra = {"count": 3, "ratio": 0.5, "nothing": None, "items": [1, "a"]}
+    logging.getLogger(LOGGER).warning("event", extra=extra)
     [line] = objects(capsys)
     assert (line["count"], line["ratio"], line["nothing"], line["items"]) == (3, 0.5, None, [1, "a"])
 
