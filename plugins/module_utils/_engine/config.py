@@ -37,6 +37,7 @@ SCHEMA_VERSION = 1
 DEFAULT_CONFIG_PATH = Path("/etc/vya-backupdb/config.yml")
 
 _PARALLEL = ("postgresql",)  # the makes whose databases can be dumped by several processes
+_LEAST_BANDWIDTH = 64 * 1024
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -96,6 +97,7 @@ class Instance(Section):
     socket: Optional[Path] = None
     credentials: Optional[str] = Field(default=None, description="Entry of the credentials file; database_id if unset.")
     tls: Tls = Tls()
+    max_dumps: Optional[int] = Field(default=None, ge=1, description="Of it at a time, whoever makes them.")
 
     @field_validator("database_id")
     @classmethod
@@ -258,21 +260,62 @@ class Verification(Section):
     schedule: Optional[Schedule] = None
 
 
+class HoldBack(Section):
+    """When a server is too busy to be dumped: a backup waits for it, up to ``wait``, and then fails or is made anyhow.
+
+    ``running`` is the highest number of statements at work in the server, those of running dumps included;
+    ``replication_lag`` the longest time that it may be behind, or, of PostgreSQL, any of its standbys behind it. Unset:
+    never mind.
+    """
+
+    running: Optional[int] = Field(default=None, ge=1)
+    replication_lag: Optional[timedelta] = None
+    wait: timedelta = timedelta(minutes=30)
+    then: Literal["fail", "proceed"] = "fail"
+
+    @field_validator("replication_lag", "wait", mode="before")
+    @classmethod
+    def _duration(cls, value: object) -> object:
+        return value if value is None else parse_duration(value)
+
+
 class Limits(Section):
     """Bounds on a run: databases at a time, time for one database, and time without a byte from the dump.
 
     ``jobs`` is how many processes load one database at a time, and by the strategy ``parallel`` also dump it.
+    ``bandwidth`` is how many bytes a second a run reads from its dump clients, all together (``50MiB``). The weights
+    (systemd's ``CPUWeight=`` and ``IOWeight=``, 1 to 10000, 100 is usual) and ``nice`` are for runs by a timer.
     """
 
     parallel: int = Field(default=2, ge=1, le=64)
     jobs: int = Field(default=2, ge=1, le=64)
     timeout: timedelta = timedelta(hours=12)
     stall_timeout: timedelta = timedelta(minutes=15)
+    bandwidth: Optional[str] = None
+    cpu_weight: Optional[int] = Field(default=None, ge=1, le=10000)
+    io_weight: Optional[int] = Field(default=None, ge=1, le=10000)
+    nice: int = Field(default=10, ge=0, le=19)
+    hold_back: HoldBack = HoldBack()
 
     @field_validator("timeout", "stall_timeout", mode="before")
     @classmethod
     def _duration(cls, value: object) -> object:
         return parse_duration(value)
+
+    @field_validator("bandwidth")
+    @classmethod
+    def _enough(cls, value: Optional[str]) -> Optional[str]:
+        # Servers give up on a client that takes nothing for a minute.
+        if value is not None and bytes_of(value, 0) < _LEAST_BANDWIDTH:
+            raise ValueError(
+                f"{value!r} is no rate that a dump can be made at; write for example 50MiB, at least 64KiB"
+            )
+        return value
+
+    @property
+    def bytes_per_second(self) -> Optional[int]:
+        """The bandwidth as a number."""
+        return None if self.bandwidth is None else bytes_of(self.bandwidth, 0)
 
 
 class Policy(Section):
@@ -306,6 +349,14 @@ class Policy(Section):
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", value):
             raise ValueError("may hold lower-case letters, digits, '_' and '-' only (it names a systemd unit)")
         return value
+
+    @model_validator(mode="after")
+    def _pace_can_be_kept(self) -> Policy:
+        if self.strategy == "parallel" and self.limits.bandwidth is not None:
+            raise ValueError(
+                "limits.bandwidth bounds the strategy logical only; of parallel, the vendor's client writes"
+            )
+        return self
 
     def covers_instance(self, database_id: str) -> bool:
         """Whether this policy speaks of the instance."""
@@ -354,6 +405,7 @@ class Config(Section):
     policies: tuple[Policy, ...] = ()
     notifications: Notifications = Notifications()
     metrics: Metrics = Metrics()
+    max_dumps: Optional[int] = Field(default=None, ge=1, description="On this host at a time, whoever makes them.")
 
     @field_validator("hostname")
     @classmethod

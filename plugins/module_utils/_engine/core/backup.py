@@ -26,9 +26,11 @@ from .dead_partials import remove_dead_partials
 from .dump import Dump, Task
 from .locks import database_lock
 from .manifest import SUFFIX, Manifest
+from .pace import Pace
 from .space import estimate
 from .storage import storage_error
 from .strategies import DUMPS
+from .turns import Turns
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,13 @@ class BackupRunner:
         """
         self._context = context
         self._prove = prove
+        wait = context.processes.cancelled.wait
+        self._turns = Turns(context.config, context.lock_directory, wait)
+        self._paces = {
+            policy.name: Pace(policy.limits.bytes_per_second, wait)
+            for policy in context.config.policies
+            if policy.limits.bytes_per_second is not None
+        }
 
     def run(
         self, jobs: Sequence[BackupJob], *, parallel: int, progress: Optional[ProgressCallback] = None
@@ -192,15 +201,17 @@ class BackupRunner:
             tell(Progress(job.database_id, job.database, "dumping", done, size or None))
 
         size = 0
-        dump = DUMPS[job.policy.strategy](Task(self._context, dbms, job.database, job.policy, progress))
-        with dump.session() as session:
+        pace = self._paces.get(job.policy.name)
+        task = Task(self._context, dbms, job.database, job.policy, progress, pace.take if pace else lambda _count: None)
+        dump = DUMPS[job.policy.strategy](task)
+        with self._turns.taken(dbms, job.policy.limits) as busy, dump.session() as session:
             size = session.inspection.size_bytes
             expected = estimate(self._context.catalog, job.database_id, job.database, size)
             with self._context.room.promised(job.database, expected):
-                return *self._seal_dump(job, dbms, dump, session, run), size
+                return *self._seal_dump(job, dbms, dump, session, run, busy), size
 
     def _seal_dump(
-        self, job: BackupJob, dbms: Dbms, dump: Dump, session: DumpSession, run: RunRecord
+        self, job: BackupJob, dbms: Dbms, dump: Dump, session: DumpSession, run: RunRecord, busy: Optional[str]
     ) -> tuple[Path, Manifest]:
         remove_dead_partials(self._context.storage.directory_of(job.database_id, job.database))
         created_at, path = self._free_path(job, dump.extension)
@@ -218,7 +229,7 @@ class BackupRunner:
                 created_at=created_at,
                 finished_at=self._context.clock(),
                 compression=job.policy.compression.model_dump(),
-                warnings=(*session.inspection.warnings, *complaints),
+                warnings=(*([busy] if busy else []), *session.inspection.warnings, *complaints),
                 policy=job.policy.name,
                 run_id=run.run_id,
                 inventory=content.facts.inventory,

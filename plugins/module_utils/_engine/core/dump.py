@@ -28,6 +28,7 @@ class Task:
         database: The database.
         policy: The policy to follow.
         progress: Called with the bytes of SQL so far.
+        pace: Called with the number of bytes that have been read from a client; waits as long as they were too fast.
     """
 
     context: Context
@@ -35,6 +36,7 @@ class Task:
     database: str
     policy: Policy
     progress: Callable[[int], None]
+    pace: Callable[[int], None]
 
 
 @dataclass(frozen=True)

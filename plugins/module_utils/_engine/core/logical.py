@@ -57,6 +57,7 @@ class LogicalDump(Dump):
                 stall_timeout=limits.stall_timeout,
                 timeout=limits.timeout,
                 explain=task.dbms.explain,
+                pace=task.pace,
                 progress=lambda: task.progress(writer.plain_bytes),
             )
             for command in session.commands()

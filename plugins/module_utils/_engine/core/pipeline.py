@@ -185,6 +185,7 @@ def dump_segments(
     timeout: timedelta,
     explain: Callable[[str], str],
     progress: Callable[[], None] = lambda: None,
+    pace: Callable[[int], None] = lambda _count: None,
 ) -> str:
     """Run a dump client and write what it sends, cut into segments, or fail.
 
@@ -200,6 +201,7 @@ def dump_segments(
         timeout: Longest time in all.
         explain: Cleans and shortens what the client wrote to standard error.
         progress: Called whenever something has been written.
+        pace: Called with the number of bytes that have been read; waits as long as they were too fast.
 
     Returns:
         What the client wrote to standard error: warnings, as errors are refused.
@@ -215,6 +217,7 @@ def dump_segments(
         while True:
             began = time.perf_counter()
             chunk = next(chunks, b"")
+            pace(len(chunk))
             writer.waited += time.perf_counter() - began
             if not chunk:
                 break

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from ..config import DEFAULT_CONFIG_PATH, Config, Schedule
+from ..config import DEFAULT_CONFIG_PATH, Config, Limits, Schedule
 from ..errors import ConfigError
 from ..security.keys import NO_KEY
 
@@ -54,7 +54,7 @@ def render_units(
             (VERIFY_PREFIX, "verify", "Verification of the backups", policy.verification.schedule),
         ):
             if schedule is not None:
-                work = _Work(command, what, policy.name)
+                work = _Work(command, what, policy.name, policy.limits)
                 name = prefix + policy.name
                 units[f"{name}.service"] = _service(config, work, executable, config_path, user, group or user)
                 units[f"{name}.timer"] = _timer(work, schedule, config_path)
@@ -68,6 +68,7 @@ class _Work:
     command: str
     words: str
     policy: str
+    limits: Limits
 
 
 def _service(config: Config, work: _Work, executable: Path, config_path: Path, user: str, group: str) -> str:
@@ -82,6 +83,7 @@ def _service(config: Config, work: _Work, executable: Path, config_path: Path, u
         words=work.words,
         command=work.command,
         policy=work.policy,
+        weights="\n".join(_weights(work.limits)),
         storage=_quoted(config.storage.root),
         user=user,
         group=group,
@@ -96,6 +98,11 @@ def _service(config: Config, work: _Work, executable: Path, config_path: Path, u
         protect_home="read-only" if _any_below(used, "home", "root", "run/user") else "yes",
         private_tmp="no" if _any_below(used, "tmp", "var/tmp") else "yes",
     )
+
+
+def _weights(limits: Limits) -> list[str]:
+    weights = {"Nice": limits.nice, "CPUWeight": limits.cpu_weight, "IOWeight": limits.io_weight}
+    return [f"{name}={value}" for name, value in weights.items() if value is not None]
 
 
 def _timer(work: _Work, schedule: Schedule, config_path: Path) -> str:
@@ -173,7 +180,7 @@ SyslogIdentifier=vya-backupdb
 # The command ends its own children; one of them killed for lack of memory is its failure alone, not the whole run's.
 KillMode=mixed
 OOMPolicy=continue
-Nice=10
+{weights}
 IOSchedulingClass=best-effort
 IOSchedulingPriority=7
 LimitCORE=0

@@ -95,6 +95,19 @@ class DumpPlan:
 
 
 @dataclass(frozen=True)
+class Load:
+    """How busy a server is.
+
+    Attributes:
+        running: Statements at work.
+        lag: Seconds that its replication is behind; infinite where it should run and does not.
+    """
+
+    running: int
+    lag: float = 0.0
+
+
+@dataclass(frozen=True)
 class Check:
     """One thing examined about an instance.
 
@@ -150,6 +163,10 @@ class Dbms(abc.ABC):
     @abc.abstractmethod
     def databases(self) -> dict[str, int]:
         """Return the databases worth a backup (no system ones) with their estimated sizes in bytes."""
+
+    @abc.abstractmethod
+    def load(self, replication: bool) -> Load:
+        """Return how busy the server is; its replication is looked at only where that is asked for."""
 
     @abc.abstractmethod
     def all_databases(self) -> set[str]:

@@ -16,12 +16,13 @@ from ..config import Instance
 from ..errors import ServerError
 from ..security.credentials import Credential
 from ..utils.processes import Command, ProcessTable
-from .base import Check, Client, Dbms, DumpPlan, Inspection, Origin, Server, version_number
+from .base import Check, Client, Dbms, DumpPlan, Inspection, Load, Origin, Server, version_number
 from .clients import known_options, knows_option, mysql_client
 from .connection import connect, in_words, mysql_engine, mysql_socket
 from .mysql_examination import Examination
 from .mysql_grants import grant_statements, quote_name, quote_text
 from .mysql_inspection import Query, database_settings, inspect_database
+from .mysql_load import read_load
 from .mysql_loading import MySqlLoading
 from .mysql_position import SNAPSHOT_OPTION, current_point
 from .mysql_session import MySqlDumpSession
@@ -112,6 +113,18 @@ class MySql(Dbms):
             " ON t.TABLE_SCHEMA = s.SCHEMA_NAME GROUP BY s.SCHEMA_NAME"
         )
         return {str(name): int(size) for name, size in rows if str(name).lower() not in SYSTEM_DATABASES}
+
+    def load(self, replication: bool) -> Load:
+        """Return how many statements are at work, and how far a replica is behind its sources."""
+        server = self._server
+        with connect(self._engine.connect, self.instance, self.redactor) as connection:
+            connection.detach()
+
+            def query(statement: str) -> Sequence[Mapping[str, Any]]:
+                with in_words(self.instance, self.redactor):
+                    return [dict(row) for row in connection.exec_driver_sql(statement).mappings()]
+
+            return read_load(query, server, replication)
 
     def all_databases(self) -> set[str]:
         """Return the names of all databases."""

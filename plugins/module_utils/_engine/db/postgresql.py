@@ -17,7 +17,7 @@ from ..config import Instance
 from ..errors import BackupDbError, ServerError
 from ..security.credentials import Credential
 from ..utils.processes import Command, ProcessTable
-from .base import Check, Client, Dbms, DumpPlan, Inspection, Origin, Server, refuse_failed, version_number
+from .base import Check, Client, Dbms, DumpPlan, Inspection, Load, Origin, Server, refuse_failed, version_number
 from .clients import postgresql_client
 from .connection import CONNECT_SECONDS, PostgreSqlConnector, connect, in_words, postgresql_host, postgresql_tls
 from .directory import DirectoryOptions
@@ -34,6 +34,7 @@ from .postgresql_directory import (
 from .postgresql_examination import Examination
 from .postgresql_facts import NEEDS, read_needs
 from .postgresql_inventory import HAS_TABLES, Objects, Query, read_objects, read_table_entries
+from .postgresql_load import read_load
 from .postgresql_loading import PostgreSqlLoading
 from .postgresql_session import PostgreSqlDumpSession, take_snapshot
 from .postgresql_settings import (
@@ -116,6 +117,10 @@ class PostgreSql(Dbms):
         if MAINTENANCE_DATABASE in found and not self._has_tables(MAINTENANCE_DATABASE):
             del found[MAINTENANCE_DATABASE]
         return found
+
+    def load(self, replication: bool) -> Load:
+        """Return how many statements are at work, and how far a standby, or the standbys, are behind."""
+        return read_load(self._rows, replication)
 
     def all_databases(self) -> set[str]:
         """Return the names of all databases, templates included."""

@@ -74,6 +74,14 @@ def test_a_verification_with_a_schedule_has_two_units_of_its_own() -> None:
     }
 
 
+def test_what_a_service_gets_where_processor_and_disks_are_scarce() -> None:
+    usual = service_of(config_with(nightly()))
+    assert (usual["Nice"], "CPUWeight" in usual, "IOWeight" in usual) == (["10"], False, False)
+    limits = {"nice": 3, "cpu_weight": 20, "io_weight": 30}
+    chosen = service_of(config_with({**nightly(), "limits": limits}))
+    assert (chosen["Nice"], chosen["CPUWeight"], chosen["IOWeight"]) == (["3"], ["20"], ["30"])
+
+
 def test_the_same_configuration_gives_the_same_text() -> None:
     assert render_units(config_with(nightly())) == render_units(config_with(nightly()))
 

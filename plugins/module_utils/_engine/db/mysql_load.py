@@ -1,0 +1,49 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How busy a server of MySQL or MariaDB is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..errors import ServerError
+from .base import Load, Server
+
+NamedRows = Callable[[str], Sequence[Mapping[str, Any]]]
+
+
+def read_load(query: NamedRows, server: Server, replication: bool) -> Load:
+    """Ask how many statements are at work, this one not counted, and how far a replica is behind its sources.
+
+    Args:
+        query: Runs a statement and returns its rows by the names of their columns.
+        server: The server.
+        replication: Whether to ask for replication, too.
+
+    Raises:
+        ServerError: The account may not ask for the state of replication.
+    """
+    running = int(query("SHOW GLOBAL STATUS LIKE 'Threads_running'")[0]["Value"]) - 1
+    lags = [_seconds_behind(row) for row in _sources(query, server)] if replication else []
+    return Load(max(0, running), max(lags, default=0.0))
+
+
+def _sources(query: NamedRows, server: Server) -> Sequence[Mapping[str, Any]]:
+    if server.flavour == "mariadb":
+        what, privilege = "ALL SLAVES", "SLAVE MONITOR"
+    else:
+        what, privilege = "REPLICA" if server.number >= (8, 0, 22) else "SLAVE", "REPLICATION CLIENT"
+    try:
+        return query(f"SHOW {what} STATUS")
+    except ServerError as exc:
+        raise ServerError(
+            f"How far replication is behind cannot be found out. {exc.message}",
+            f"Grant the account {privilege}, or take limits.hold_back.replication_lag out of the policy.",
+        ) from None
+
+
+def _seconds_behind(row: Mapping[str, Any]) -> float:
+    seconds = next((value for name, value in row.items() if name.startswith("Seconds_Behind_")), None)
+    return float("inf") if seconds is None else float(seconds)  # NULL: one of its threads does not run
