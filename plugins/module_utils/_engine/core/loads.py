@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Optional
 
-from ..db.base import Dbms
+from ..db.base import Dbms, Origin
 from ..errors import RestoreError
 from ..utils.processes import Command, ProcessTable, describe_exit
 from .directory import verify_directory
@@ -104,8 +104,9 @@ class ParallelLoad(Load):
 
     def load(self, database: str, progress: Callable[[int], None]) -> str:
         """Run the clients one after the other."""
-        stored = self._task.stored
-        commands = self._task.dbms.directory_load(database, stored.path, stored.manifest.settings, self._task.jobs)
+        stored, manifest = self._task.stored, self._task.stored.manifest
+        origin = Origin(manifest.dbms, manifest.tool, manifest.settings, manifest.inventory)
+        commands = self._task.dbms.directory_load(database, stored.path, origin, self._task.jobs)
         return "\n".join(filter(None, [self._run(command, progress) for command in commands]))
 
     def _run(self, command: Command, progress: Callable[[int], None]) -> str:

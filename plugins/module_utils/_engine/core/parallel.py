@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Optional
@@ -60,7 +61,10 @@ class ParallelDump(Dump):
         try:
             for name, content in session.additions(self._partial.path).items():
                 self._partial.add(name, content)
-            readings = self._read(session, self._partial.path)
+            with ThreadPoolExecutor(1) as waiting:  # the disk is waited for while what it is given is read
+                synced = waiting.submit(self._partial.sync)
+                readings = self._read(session, self._partial.path)
+                synced.result()
         except DamageError as exc:
             raise DumpError(f"What {command.program} wrote is not whole. {exc.message}", "Run it again.") from None
         facts = session.conclude()

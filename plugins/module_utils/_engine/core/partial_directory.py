@@ -44,6 +44,7 @@ class PartialDirectory:
         self._created: list[Path] = []
         self._descriptor = -1
         self._has_name = False
+        self._durable: set[str] = set()
         try:
             self._created = make_directories(final.parent)
             if final.exists():
@@ -68,6 +69,19 @@ class PartialDirectory:
         except OSError as exc:
             raise storage_error(exc, self.path) from None
 
+    def sync(self) -> None:
+        """Make the files that there are now durable, each once; no more is written to them.
+
+        Raises:
+            StorageError: The disk is full or failing.
+        """
+        try:
+            for name in sorted(set(os.listdir(self.path)) - self._durable):
+                _make_durable(self.path / name)
+                self._durable.add(name)
+        except OSError as exc:
+            raise storage_error(exc, self.path) from None
+
     def seal(self) -> None:
         """Make all files durable and give the directory its final name, which nothing else may have.
 
@@ -76,8 +90,7 @@ class PartialDirectory:
         """
         try:
             self.path.chmod(0o750)  # PostgreSQL's client from 18 on makes it its user's alone
-            for name in sorted(os.listdir(self.path)):
-                _make_durable(self.path / name)
+            self.sync()
             fsync_directory(self.path)
             if self.final.exists():  # an empty directory would be replaced, and nothing else
                 raise already_there(self.final)

@@ -188,9 +188,7 @@ class Dbms(abc.ABC):
         """Look at a database and watch over a dump of it into a directory, to be made while the context lasts."""
         raise ServerError(f"{self.server().description} cannot be dumped in parallel.", _USE_LOGICAL)
 
-    def directory_load(
-        self, database: str, directory: Path, settings: Mapping[str, Any], jobs: int
-    ) -> Sequence[Command]:
+    def directory_load(self, database: str, directory: Path, origin: Origin, jobs: int) -> Sequence[Command]:
         """Return the clients' calls that load a directory, one after the other, each stopping at the first error."""
         raise ServerError(f"{self.server().description} cannot load a directory.", "Restore to the server's own make.")
 

@@ -231,14 +231,15 @@ class PostgreSql(Dbms):
             tables = read_table_entries(query)
             yield PostgreSqlDirectorySession(inspection, plan, objects, snapshot, tables, directories)
 
-    def directory_load(self, database: str, directory: Path, settings: Mapping[str, Any], jobs: int) -> list[Command]:
+    def directory_load(self, database: str, directory: Path, origin: Origin, jobs: int) -> list[Command]:
         """Return the calls of ``pg_restore`` and, for what belongs to the database itself, of ``psql``."""
-        owner = extension_owner(settings)
+        owner = extension_owner(origin.settings)
         # An extension becomes whoever's it is that loads it.
         role = owner if owner is not None and self._rows(_BOTH_SUPERUSERS, (owner,)) else None
-        program = self._client("pg_restore").path
+        written_by = version_number(str(origin.tool.get("version", "")))
+        reader = postgresql_client("pg_restore", max(self._server.number[0], *written_by[:1]), self.processes)
         archives = [
-            self._command(program, ["--no-password", "--dbname=", *options, str(directory)], database)
+            self._command(reader.path, ["--no-password", "--dbname=", *options, str(directory)], database)
             for options in load_options(directory, jobs, role)
         ]
         return [*archives, self._load_command(database, str(directory / SETTINGS_FILE))]
