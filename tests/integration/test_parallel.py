@@ -206,6 +206,26 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, 
     return make
 
 
+@pytest.fixture
+def make_slow(postgresql: Server) -> Iterator[Callable[[], str]]:
+    """Make a database with an index that takes seconds to build, during which no client has anything to do."""
+
+    def make() -> str:
+        postgresql.create(
+            "vya_slow",
+            "CREATE TABLE item AS SELECT n AS id FROM generate_series(1, 2) n;"
+            "CREATE FUNCTION slow(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS"
+            " $$ DECLARE ends timestamptz := clock_timestamp() + '4 seconds'; BEGIN"
+            " WHILE clock_timestamp() < ends LOOP END LOOP; RETURN $1; END $$;"
+            "CREATE INDEX ON item (slow(id));",
+        )
+        return "vya_slow"
+
+    yield make
+    for name in ("vya_slow", "vya_slow_too"):
+        postgresql.drop(name)
+
+
 def refused(host: Host, name: str) -> str:
     result = host.engine().backup(database_id="test-postgresql", databases=[name]).results[0]
     assert result.outcome == "failed", "a false success"
@@ -268,8 +288,8 @@ def test_a_worker_that_is_killed_fails_the_backup(host: Host, items: str, stand_
 
 
 def test_a_client_that_does_nothing_is_ended(host: Host, items: str, stand_in: Callable[[str, str], None]) -> None:
+    artifact, _manifest = backup(with_policy(host), items)
     with_policy(host, limits={"stall_timeout": "2s"})
-    artifact, _manifest = backup(host, items)
     stand_in("pg_dump", "exec sleep 300")
     result = host.engine().backup(database_id="test-postgresql", databases=[items]).results[0]
     assert "did nothing for 0:00:02" in str(result.error)
@@ -279,12 +299,23 @@ def test_a_client_that_does_nothing_is_ended(host: Host, items: str, stand_in: C
 def test_a_load_that_does_nothing_is_ended_and_the_old_database_stays(
     host: Host, postgresql: Server, items: str, stand_in: Callable[[str, str], None]
 ) -> None:
+    backup(with_policy(host), items)
     with_policy(host, limits={"stall_timeout": "2s"})
-    backup(host, items)
     stand_in("pg_restore", "exec sleep 300")
     with pytest.raises(RestoreError, match=r"did nothing for 0:00:02.*is untouched"):
         host.engine().restore(database_id="test-postgresql", database=items, overwrite=True)
     assert postgresql.sql("SELECT count(*) FROM item;", items) == "60000"
+
+
+def test_a_load_that_waits_for_the_server_at_work_is_waited_for(
+    host: Host, postgresql: Server, make_slow: Callable[[], str]
+) -> None:
+    name = make_slow()
+    backup(with_policy(host), name)
+    with_policy(host, limits={"stall_timeout": "3s"})
+    restored = host.engine().restore(database_id="test-postgresql", database=name, target="vya_slow_too")
+    assert restored.outcome == "success"
+    assert postgresql.sql("SELECT count(*) FROM item;", "vya_slow_too") == "2"
 
 
 def test_a_damaged_directory_is_not_restored(parallel: Host, postgresql: Server, items: str) -> None:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Optional
 
 from ..db.base import Dbms, Origin
-from ..errors import RestoreError
+from ..errors import BackupDbError, RestoreError
 from ..utils.processes import Command, ProcessTable, describe_exit
 from .directory import verify_directory
 from .segment_load import Loader, Survey, survey_artifact
@@ -103,13 +103,13 @@ class ParallelLoad(Load):
         verify_directory(self._task.stored, self._task.processes, progress, jobs=self._task.jobs, unpacked=False)
 
     def load(self, database: str, progress: Callable[[int], None]) -> str:
-        """Run the clients one after the other."""
+        """Run the clients one after the other; while the server builds an index, they have nothing to read."""
         stored, manifest = self._task.stored, self._task.stored.manifest
         origin = Origin(manifest.dbms, manifest.tool, manifest.settings, manifest.inventory)
         commands = self._task.dbms.directory_load(database, stored.path, origin, self._task.jobs)
-        return "\n".join(filter(None, [self._run(command, progress) for command in commands]))
+        return "\n".join(filter(None, [self._run(command, database, progress) for command in commands]))
 
-    def _run(self, command: Command, progress: Callable[[int], None]) -> str:
+    def _run(self, command: Command, database: str, progress: Callable[[int], None]) -> str:
         task, most = self._task, 0
 
         def read() -> int:
@@ -119,9 +119,15 @@ class ParallelLoad(Load):
             progress(most)
             return seen
 
+        def excused() -> bool:
+            try:
+                return task.dbms.is_working(database)
+            except BackupDbError:  # it does not answer
+                return False
+
         with task.processes.start(command, stdout=subprocess.DEVNULL) as child:
             try:
-                code = watch(child, read, stall_timeout=task.stall_timeout)
+                code = watch(child, read, stall_timeout=task.stall_timeout, excused=excused)
             except StalledError as exc:
                 raise RestoreError(f"{command.program} {exc.message} and has been ended.", exc.hint) from None
         if task.processes.cancelled.is_set():

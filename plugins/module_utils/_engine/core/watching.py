@@ -22,7 +22,12 @@ class StalledError(BackupDbError):
 
 
 def watch(
-    child: Child, activity: Callable[[], int], *, stall_timeout: timedelta, timeout: Optional[timedelta] = None
+    child: Child,
+    activity: Callable[[], int],
+    *,
+    stall_timeout: timedelta,
+    timeout: Optional[timedelta] = None,
+    excused: Callable[[], bool] = lambda: False,
 ) -> int:
     """Wait for the end of a child and return its exit code.
 
@@ -31,6 +36,7 @@ def watch(
         activity: Returns a figure that changes while it gets on.
         stall_timeout: Longest time without such a change.
         timeout: Longest time in all.
+        excused: Asked once that time is up: whether somebody else is at work for it.
 
     Raises:
         StalledError: It took longer; it is still there.
@@ -48,6 +54,9 @@ def watch(
         if timeout is not None and now - began > timeout.total_seconds():
             raise StalledError(f"was still at work after {timeout}")
         if now - changed > stall_timeout.total_seconds():
+            if excused():
+                changed = time.monotonic()
+                continue
             raise StalledError(
                 f"did nothing for {stall_timeout}",
                 "Look for locks or a server that no longer answers; limits.stall_timeout sets the time.",

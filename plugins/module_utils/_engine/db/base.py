@@ -192,6 +192,10 @@ class Dbms(abc.ABC):
         """Return the clients' calls that load a directory, one after the other, each stopping at the first error."""
         raise ServerError(f"{self.server().description} cannot load a directory.", "Restore to the server's own make.")
 
+    def is_working(self, database: str) -> bool:
+        """Whether the server says that it is at work in a database for somebody, and waits for no lock."""
+        return False
+
     def directory_checks(self, algorithm: str) -> list[Check]:
         """Examine whether databases can be dumped into directories that are compressed by this algorithm."""
         return [Check("parallel", "failed", f"{self.server().description} cannot be dumped in parallel.", _USE_LOGICAL)]

@@ -66,6 +66,10 @@ _BOTH_SUPERUSERS = (
     "SELECT 1 FROM pg_roles WHERE rolname = %s AND rolsuper"
     " AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)"
 )
+_WORKING = (
+    "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND state = 'active'"
+    " AND wait_event_type IS DISTINCT FROM 'Lock' AND wait_event_type IS DISTINCT FROM 'Client' LIMIT 1"
+)
 
 
 class PostgreSql(Dbms):
@@ -243,6 +247,10 @@ class PostgreSql(Dbms):
             for options in load_options(directory, jobs, role)
         ]
         return [*archives, self._load_command(database, str(directory / SETTINGS_FILE))]
+
+    def is_working(self, database: str) -> bool:
+        """Whether a session in a database runs a statement and waits for no lock."""
+        return bool(self._rows(_WORKING, (database,)))
 
     def directory_checks(self, algorithm: str) -> list[Check]:
         """Examine whether there are clients that can write and read directories compressed by this algorithm."""

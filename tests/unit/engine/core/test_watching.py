@@ -34,6 +34,13 @@ def test_a_client_that_does_not_is_not_waited_for() -> None:
         watch(child, lambda: 0, stall_timeout=NO_TIME)
 
 
+def test_one_that_waits_for_somebody_at_work_is_waited_for() -> None:
+    answers = iter([True, True, False])
+    with ProcessTable().start(SLEEP) as child, pytest.raises(StalledError, match="did nothing for"):
+        watch(child, lambda: 0, stall_timeout=NO_TIME, excused=lambda: next(answers))
+    assert list(answers) == []
+
+
 def test_what_a_child_of_a_client_reads_is_counted(tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(b"x" * 3_000_000)
     reads = "import sys, time; open(sys.argv[1], 'rb').read(); print('done', flush=True); time.sleep(1000)"
