@@ -215,6 +215,8 @@ class PostgreSqlDumpReader(DumpReader):
             if large_object:
                 kind = self.large_objects if large_object.group(1) == b"create" else self.large_objects_with_data
                 kind.add(int(large_object.group(2)))
+            if position == start:  # it had ended before this piece, all of which is still to be read
+                return self._state(data, position)
         return position
 
     def _preceding(self, data: bytes, position: int) -> bytes:

@@ -169,6 +169,17 @@ def test_where_a_dump_stopped_is_said() -> None:
         assert following.unfinished().startswith(where)
 
 
+def test_a_body_that_is_ended_by_the_next_comment_may_end_with_a_piece() -> None:
+    body = (
+        b"--\n-- Name: f(); Type: FUNCTION; Schema: public; Owner: me\n--\n\nCREATE FUNCTION public.f() RETURNS int\n"
+    )
+    body += b" BEGIN ATOMIC\n SELECT t.begin;\nEND;\n\n\n"
+    reader = PostgreSqlDumpReader()
+    reader.feed(body)
+    reader.feed(b"--\n-- PostgreSQL database dump complete\n--\n\n")
+    assert reader.unfinished() == ""
+
+
 def test_large_objects_are_seen_with_and_without_content() -> None:
     following = PostgreSqlDumpReader()
     read(
