@@ -64,7 +64,7 @@ def judge_backup(
         subject: The database.
         before: What was there before.
         now: The state of the database that should have been backed up.
-        failed: What to call it that the backup failed.
+        failed: What to call it that the backup failed; nothing if it could not say so.
     """
     kept = before.good in tool.backups()
     subject.empty()
@@ -80,14 +80,13 @@ def judge_backup(
         return Verdict("whole backup", True, detail)
     word = "MISSED" if ran.ok else "hangs" if ran.hung else failed
     if not ran.ok and usable:
-        return Verdict(word, not ran.hung, detail)
+        return Verdict(word or "nothing lost", not ran.hung, detail)
     if not kept:
-        return Verdict(f"{word}, good one lost", False, detail)
+        return Verdict(f"{word}, good one lost".removeprefix(", "), False, detail)
     if ran.ok:
         return Verdict(word, False, detail)
-    if restored.ok:
-        return Verdict(f"{word}, but half a backup is left and restored as if whole", False, detail)
-    return Verdict(f"{word}, but half a backup is left as the newest", False, detail)
+    left = "half a backup is left and restored as if whole" if restored.ok else "half a backup is left as the newest"
+    return Verdict(f"{word}, but {left}" if word else left, False, detail)
 
 
 def judge_restore(ran: Ended, tool: Contestant, subject: Subject, before: Before, now: State) -> Verdict:

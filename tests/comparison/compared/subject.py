@@ -23,9 +23,9 @@ MYSQL = """
     INSERT INTO a_note VALUES (1, '-- Dump completed'), (2, '\n-- Dump completed on 2026-01-09\n');
     INSERT INTO z_last VALUES (1, 'Bread'), (2, 'Käse 🧀');
     CREATE VIEW labels AS SELECT label FROM z_last;
-    CREATE TRIGGER noted AFTER INSERT ON a_note FOR EACH ROW BEGIN
+    CREATE TRIGGER noted AFTER INSERT ON a_note FOR EACH ROW BEGIN SET @note = '
 -- Dump completed on 2026-01-09  2:00:00
-INSERT INTO log VALUES (NEW.id + 1000); END;
+'; INSERT INTO log VALUES (NEW.id + 1000); END;
     CREATE EVENT daily ON SCHEDULE EVERY 1 DAY DO DELETE FROM log;
     CREATE FUNCTION price() RETURNS integer DETERMINISTIC RETURN 1;
     CREATE PROCEDURE tidy() DELETE FROM log;
@@ -78,6 +78,10 @@ class Subject:
             statements = POSTGRESQL
             body = "(SELECT string_agg(md5(n || ' ' || x), '' ORDER BY x) FROM generate_series(1, 2000) x)"
         numbers = f"WITH RECURSIVE s AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM s WHERE n < {ROWS}) SELECT n FROM s"
+        if not self._mysql:  # what a restore could not remove when the server was down
+            beside = f"datname LIKE '{DATABASE}\\_%'"
+            query = f"SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database WHERE {beside}"
+            self.server.sql(f"{query} \\gexec")
         self.empty()
         self.server.sql(f"{statements} INSERT INTO item SELECT n, {body} FROM ({numbers}) s;", DATABASE)
 

@@ -68,7 +68,7 @@ def mounted(source: Path, place: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", place], check=True)
+        subprocess.run(["umount", "--lazy", place], check=True)  # somebody may be running it still
 
 
 def as_another_machine(identity: Path, action: Callable[[], list[str]]) -> list[str]:
