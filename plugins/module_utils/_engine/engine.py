@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -17,11 +17,13 @@ from .core.batch import make_backups
 from .core.catalog import SUCCESS, Catalog
 from .core.context import Context
 from .core.events import Observers
+from .core.extraction import extract_table
 from .core.holds import put_hold, take_hold_off
-from .core.locks import database_lock
+from .core.locks import artifact_in_use, database_lock
 from .core.overview import check_instances, describe_instances, summarize_host
 from .core.recovery import recover_restores
 from .core.restoration import RestoreRequest, restore_database
+from .core.restore import choose_artifact
 from .core.retention import accept_database, databases_of, prune_database
 from .core.selection import select_jobs
 from .core.stopping import stopped_by_signals
@@ -298,6 +300,31 @@ class Engine:
             BackupDbError: There is no such artifact, or the hold cannot be removed.
         """
         return take_hold_off(artifact, self._audit, dry_run)
+
+    def extract(
+        self,
+        *,
+        database_id: str,
+        database: str,
+        table: str,
+        artifact: Optional[Path] = None,
+        before: Optional[datetime] = None,
+    ) -> Iterator[bytes]:
+        """Yield the SQL of one table out of an artifact: the newest, the newest before a moment, or one by its path.
+
+        Args:
+            database_id: The instance.
+            database: The database that the artifact is of.
+            table: The table as in the manifest's inventory.
+            artifact: The artifact's path; the newest of the database when left out.
+            before: Take the newest artifact made at or before this moment.
+
+        Raises:
+            BackupDbError: There is no such artifact or table, or it is damaged.
+        """
+        stored = choose_artifact(self._context.storage, database_id, database, artifact, before)
+        with artifact_in_use(stored.path):
+            yield from extract_table(stored, table)
 
     def verify(
         self,

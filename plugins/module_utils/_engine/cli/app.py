@@ -13,6 +13,7 @@ from .. import __version__
 from ._typer import typer
 from .commands_backup import backup
 from .commands_config import config_app
+from .commands_extract import extract
 from .commands_holds import accept, adopt_storage, pin, unpin
 from .commands_inspect import check, list_artifacts, status
 from .commands_restore import restore
@@ -60,6 +61,7 @@ def _global_options(
 
 app.command("backup")(backup)
 app.command("restore")(restore)
+app.command("extract")(extract)
 app.command("list")(list_artifacts)
 app.command("verify")(verify)
 app.command("prune")(prune)

@@ -38,11 +38,13 @@ class DumpReader(abc.ABC):
         rows: The tables whose rows the dump carries, by the names that the dump has for them, and how many rows so far.
         doubt: Why rows may have been miscounted; empty where they were not.
         tell: Told of each statement or command of the client but rows: its beginning, or all of it where it is short.
+        told: Where that statement ended, in bytes from the stream's beginning.
     """
 
     def __init__(self) -> None:
         self.rows: dict[str, int] = {}
         self.doubt = ""
+        self.told = 0
         self.tell: Callable[[bytes], None] = lambda _statement: None
         self._read = 0
         self._rest = b""

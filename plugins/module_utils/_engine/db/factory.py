@@ -15,9 +15,14 @@ from .base import Dbms
 from .directory import DirectoryFormat
 from .mysql import END_MARKER as MYSQL_END_MARKER
 from .mysql import MySql
+from .mysql_loading import MySqlLoading
+from .mysql_table_filter import MySqlTableFilter
 from .postgresql import END_MARKER as POSTGRESQL_END_MARKER
 from .postgresql import PostgreSql
 from .postgresql_directory import PostgreSqlDirectory
+from .postgresql_loading import PostgreSqlLoading
+from .postgresql_table_filter import PostgreSqlTableFilter
+from .table_filter import TableFilter
 
 DBMS: dict[str, type[Dbms]] = {"mariadb": MySql, "mysql": MySql, "postgresql": PostgreSql}
 END_MARKERS: dict[str, re.Pattern[bytes]] = {
@@ -34,3 +39,10 @@ DIRECTORY_FORMATS: dict[str, Callable[[tuple[int, ...], ProcessTable], Directory
 def create_dbms(instance: Instance, credential: Credential, processes: ProcessTable) -> Dbms:
     """Return the driver of an instance; nothing is connected yet."""
     return DBMS[instance.dbms](instance, credential, processes)
+
+
+def table_filter(flavour: str, table: str) -> TableFilter:
+    """Return what leaves of a dump of a kind of server only what belongs to one table, named as in the inventory."""
+    if flavour == "postgresql":
+        return PostgreSqlTableFilter(table, PostgreSqlLoading())
+    return MySqlTableFilter(table, MySqlLoading(dollar_quotes=flavour == "mysql"))

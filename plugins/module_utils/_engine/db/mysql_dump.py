@@ -51,6 +51,7 @@ _TOKEN = re.compile(
     rb"|(?P<text>'[^'\\]*(?:(?:\\.|'')[^'\\]*)*')|(?P<word>[\w$\x80-\xff]+)|(?P<sign>.)",
     re.DOTALL,
 )
+_TRIGGER_TIMES, _TRIGGER_EVENTS = (b"BEFORE", b"AFTER"), (b"INSERT", b"UPDATE", b"DELETE")
 _KINDS = {
     b"TABLE": "table",
     b"VIEW": "view",
@@ -117,6 +118,18 @@ def defined_object(statement: bytes) -> tuple[str, str, bytes] | None:
             break
     sort = _KINDS[words[-1]]
     return (sort, kind.decode().lower() if sort == "routine" else "", name) if name else None
+
+
+def trigger_table(statement: bytes) -> bytes:
+    """Return the name of the table that a statement defines a trigger of; empty if it defines none."""
+    words: list[bytes] = []
+    for token in _TOKEN.finditer(statement):
+        if token.lastgroup == "nothing":
+            continue
+        if len(words) > 2 and words[-1] == b"ON" and words[-2] in _TRIGGER_EVENTS and words[-3] in _TRIGGER_TIMES:
+            return _unquoted(token.group())
+        words.append(token.group().upper() if token.lastgroup == "word" else b"")
+    return b""
 
 
 def _unquoted(name: bytes) -> bytes:
@@ -231,6 +244,7 @@ class MySqlDumpReader(DumpReader):
     def _line(self, data: bytes, start: int, use: Callable[[bytes], None]) -> int:
         end = data.find(b"\n", start)
         if end >= 0:
+            self.told = self._base + end + 1
             use(data[start:end])
             return end + 1
         if len(data) - start < _LINE_BYTES:
@@ -245,6 +259,7 @@ class MySqlDumpReader(DumpReader):
             self.remarks.append(line.decode("utf-8", errors="replace"))
 
     def _change_delimiter(self, line: bytes) -> None:
+        self.tell(line + b"\n")
         match = _DELIMITER.match(line)
         if match:
             self._delimiter = match.group(1)
@@ -332,7 +347,7 @@ class MySqlDumpReader(DumpReader):
             if len(self._head) < _HEAD_BYTES:
                 self._head += data[start : min(position, start + _HEAD_BYTES)]
         if ended:
-            self._state = self._between
+            self._state, self.told = self._between, self._base + position
             self._understand(bytes(self._head))
         return position
 

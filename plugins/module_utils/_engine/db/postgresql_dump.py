@@ -122,6 +122,7 @@ class PostgreSqlDumpReader(DumpReader):
     def _line(self, data: bytes, start: int, use: Callable[[bytes], None]) -> int:
         end = data.find(b"\n", start)
         if end >= 0:
+            self.told = self._base + end + 1
             use(data[start:end])
             return end + 1
         if len(data) - start < _LINE_BYTES:
@@ -210,6 +211,7 @@ class PostgreSqlDumpReader(DumpReader):
         self._before = self._preceding(data, position)
         if ended:
             self._state = self._copy_begins if self._copies else self._between
+            self.told = self._base + position
             self.tell(self._head)
             large_object = _LARGE_OBJECT.match(self._head)
             if large_object:

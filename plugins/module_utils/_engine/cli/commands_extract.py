@@ -1,0 +1,63 @@
+# Copyright (c) Vya.Digital and the vya.backupdb contributors
+# GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``extract``: one table out of an artifact, as SQL."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Optional
+
+from ..errors import ConfigError
+from . import text
+from ._typer import typer
+from .commands_restore import parse_moment
+from .options import ArtifactOption, session_of, usage_error
+
+
+def extract(
+    context: typer.Context,
+    instance: Annotated[str, typer.Argument(metavar="INSTANCE", help="The instance (its database_id).")],
+    database: Annotated[str, typer.Argument(metavar="DATABASE", help="The database, as it was called when backed up.")],
+    table: Annotated[
+        str, typer.Option("--table", metavar="NAME", help="The table; of PostgreSQL with its schema: public.item.")
+    ],
+    artifact: ArtifactOption = None,
+    before: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="TIME", help="The newest artifact before this time: 2026-01-09T02:00, local unless zoned."
+        ),
+    ] = None,
+    output: Annotated[
+        Optional[Path], typer.Option("--output", metavar="PATH", help="Write into this new file.")
+    ] = None,
+) -> int:
+    """Write the SQL of one table to standard output or into a file; no server is needed.
+
+    Only those parts of the artifact are read that hold it.
+    """
+    if artifact is not None and before is not None:
+        raise usage_error("--artifact and --before cannot be given together.")
+    session = session_of(context)
+    content = session.engine().extract(
+        database_id=instance,
+        database=database,
+        table=table,
+        artifact=artifact.absolute() if artifact is not None else None,
+        before=parse_moment(before) if before is not None else None,
+    )
+    first = next(content, b"")  # what cannot be extracted leaves no file behind
+    try:
+        descriptor = (
+            session.out.fileno() if output is None else os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        )
+        with os.fdopen(descriptor, "wb", closefd=output is not None) as stream:
+            stream.write(first)
+            for piece in content:
+                stream.write(piece)
+    except OSError as exc:
+        where = "Standard output" if output is None else text.plain(str(output))
+        raise ConfigError(f"{where} cannot be written: {exc.strerror}.", "What was written is not whole.") from None
+    return 0
