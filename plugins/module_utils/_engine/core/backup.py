@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +31,8 @@ from .space import estimate
 from .storage import storage_error
 from .strategies import DUMPS
 from .turns import Turns
+
+_AWAKE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,10 @@ class BackupRunner:
         """
         self._context = context
         self._prove = prove
-        wait = context.processes.cancelled.wait
-        self._turns = Turns(context.config, context.lock_directory, wait)
+        pause = context.processes.cancelled.wait
+        self._turns = Turns(context.config, context.lock_directory, pause)
         self._paces = {
-            policy.name: Pace(policy.limits.bytes_per_second, wait)
+            policy.name: Pace(policy.limits.bytes_per_second, pause)
             for policy in context.config.policies
             if policy.limits.bytes_per_second is not None
         }
@@ -126,6 +128,9 @@ class BackupRunner:
             workers = stack.enter_context(ThreadPoolExecutor(parallel))
             largest_first = sorted(jobs, key=lambda job: -job.size_bytes)
             ended = {id(job): workers.submit(self.backup, job, progress) for job in largest_first}
+            # A signal may reach another thread, and its handler waits until this one, the main thread, is awake.
+            while wait(ended.values(), timeout=_AWAKE_SECONDS).not_done:
+                pass
             return [ended[id(job)].result() for job in jobs]
 
     def backup(
