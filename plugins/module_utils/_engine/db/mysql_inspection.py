@@ -119,9 +119,9 @@ def inspect_database(query: Query, server: Server, database: str) -> Inspection 
     ]
     columns = _columns(query, database)
     size = sum(size for *_table, size in tables)
-    settings["system_versioned_tables"] = sorted(name for name, kind, *_ in tables if kind == "SYSTEM VERSIONED")
+    settings["system_versioned_tables"] = sorted(name for name, kind, *_more in tables if kind == "SYSTEM VERSIONED")
     text_only = is_text_only(query, server, database, {column.type for column in columns})
-    loose = [name for name, kind, engine, _ in tables if kind in _STORED and engine not in TRANSACTIONAL_ENGINES]
+    loose = [name for name, kind, engine, _size in tables if kind in _STORED and engine not in TRANSACTIONAL_ENGINES]
     return Inspection(
         settings,
         inventory,
