@@ -22,6 +22,13 @@ def facts(pid: str) -> dict[str, str]:
     return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
+def program(pid: str) -> str:
+    try:
+        return str(Path(f"/proc/{pid}/exe").readlink())
+    except OSError:
+        return ""
+
+
 def main() -> None:
     process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     family: set[str] = {str(process.pid)}
@@ -35,16 +42,19 @@ def main() -> None:
                 continue
             family.add(path.name)
             if "VmHWM" in found:
-                # The kernel's own high-water mark: nothing between two looks is missed. The last name counts: before
-                # it becomes another program, a child is a copy of the engine, and then setpriv.
+                # Before it becomes another program, a child is a copy of the engine, and then setpriv.
+                if path.name != str(process.pid) and (
+                    found["Name"] == "setpriv" or program(path.name) == program(str(process.pid))
+                ):
+                    continue
+                # The kernel's own high-water mark: nothing between two looks is missed.
                 seen[path.name] = (found["Name"], int(found["VmHWM"].split()[0]))
         time.sleep(0.02)
     if process.returncode:
         sys.exit(f"{sys.argv[1:]} ended with {process.returncode}: {process.stdout.read()!r}")
     peaks: dict[str, int] = {}
     for name, kilobytes in seen.values():
-        if name != "setpriv":
-            peaks[name] = max(peaks.get(name, 0), kilobytes)
+        peaks[name] = max(peaks.get(name, 0), kilobytes)
     json.dump(peaks, sys.stdout)
 
 
