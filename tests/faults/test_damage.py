@@ -43,6 +43,7 @@ def shelf(host: Host, tool: Tool, server: Server, shop: str) -> Shelf:
     host.write(policies=[{"name": "nightly", "instances": [server.database_id], "retention": retention}])
     for days in (3, 2, 1):
         tool.now = BEGIN - timedelta(days=days)
+        server.sql(f"INSERT INTO item VALUES ({100 - days}, 'new');", shop)  # else two artifacts may be the same
         assert tool.backup(server, shop).code == 0
     tool.now = BEGIN
     *others, newest = Witness(host, server, shop).artifacts()

@@ -24,7 +24,7 @@ READ = "SELECT id, label FROM item ORDER BY id;"
 @pytest.fixture
 def changed(server: Server, host: Host, tool: Tool, shop: str) -> Witness:
     """A host with an artifact of the shop, which has changed since."""
-    limits = {"stall_timeout": "3s"}
+    limits = {"stall_timeout": "10s"}
     host.write(policies=[{"name": "nightly", "instances": [server.database_id], "include": [shop], "limits": limits}])
     assert tool.policy().code == 0
     server.sql("UPDATE item SET label = 'Cake' WHERE id = 1;", shop)

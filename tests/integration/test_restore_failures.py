@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from servers import Host, Server
 
 from vya_backupdb.core import segment_load
 from vya_backupdb.core.manifest import SUFFIX, seal_document
+from vya_backupdb.engine import Engine
 from vya_backupdb.errors import (
     ArtifactError,
     BackupDbError,
@@ -220,6 +222,26 @@ def test_a_restore_waits_for_no_other_run(server: Server, host: Host, shop: str,
         pytest.raises(LockedError, match="in use by a backup"),
     ):
         host.engine().restore(database_id=server.database_id, database=shop, overwrite=True)
+
+
+def test_what_an_earlier_restore_of_that_second_left_is_not_in_the_way(servers: dict[str, Server], host: Host) -> None:
+    server = servers["postgresql"]
+    moment = datetime(2026, 1, 9, 2, tzinfo=timezone.utc)
+    engine = Engine.open(host.config_path, clock=lambda: moment)
+    left = [f"vya_left_{purpose}_20260109020000" for purpose in ("old", "restore")]
+    names = ["vya_left", *left]
+    try:
+        for name in names:
+            server.create(name, "CREATE TABLE item (id integer);")
+        assert engine.backup(database_id=server.database_id, databases=["vya_left"]).ok
+
+        done = engine.restore(database_id=server.database_id, database="vya_left", overwrite=True)
+
+        assert (done.outcome, done.warnings) == ("success", ())
+        assert sorted(n for n in server.sql("SELECT datname FROM pg_database;").split() if "left" in n) == sorted(names)
+    finally:
+        for name in names:
+            server.drop(name)
 
 
 def test_a_failed_safety_backup_stops_the_restore(

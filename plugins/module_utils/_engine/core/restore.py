@@ -11,7 +11,7 @@ the restore fails.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -148,7 +148,8 @@ class Restorer:
 
     def _beside_and_swap(self, plan: RestorePlan, load: Load, leave: Leave, tell: ProgressCallback) -> RestoreOutcome:
         dbms, target = plan.dbms, plan.target
-        beside = self._side_name(target, "restore")
+        names = dbms.all_databases()
+        beside, old = self._side_name(target, "restore", names), self._side_name(target, "old", names)
         state = f"The old database {target!r} is untouched." if plan.exists else "Nothing was left behind."
         leave({BESIDE: beside})
         try:
@@ -159,7 +160,6 @@ class Restorer:
         except BaseException as exc:
             self._drop_quietly(dbms, beside)
             raise _with_state(exc, state) from None
-        old = self._side_name(target, "old")
         try:
             if plan.exists:
                 leave({OLD: old})
@@ -256,11 +256,16 @@ class Restorer:
                 f"{f' and {len(differences) - 10} more' if len(differences) > 10 else ''}."
             )
 
-    def _side_name(self, name: str, purpose: str) -> str:
+    def _side_name(self, name: str, purpose: str, taken: Collection[str]) -> str:
+        """Return a name that no database has: a restore of the same second may have left one that was not dropped."""
         moment = self._clock()
-        extra = len(_SIDE_NAME.format(name="", purpose=purpose, moment=moment).encode())
-        short = name.encode("utf-8")[: _LONGEST_NAME - extra].decode("utf-8", errors="ignore")
-        return _SIDE_NAME.format(name=short, purpose=purpose, moment=moment)
+        while True:
+            extra = len(_SIDE_NAME.format(name="", purpose=purpose, moment=moment).encode())
+            short = name.encode("utf-8")[: _LONGEST_NAME - extra].decode("utf-8", errors="ignore")
+            found = _SIDE_NAME.format(name=short, purpose=purpose, moment=moment)
+            if found not in taken:
+                return found
+            moment += timedelta(seconds=1)
 
     @staticmethod
     def _drop_quietly(dbms: Dbms, database: str) -> None:
