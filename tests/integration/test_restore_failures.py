@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from vya_backupdb.errors import (
     RestoreError,
     StoppedError,
 )
+from vya_backupdb.reports import RestoreReport
 
 COUNT = "SELECT count(*) FROM item;"
 
@@ -107,6 +109,46 @@ def test_a_missing_object_fails_the_restore(server: Server, host: Host, shop: st
         host.engine().restore(database_id=server.database_id, database=shop, artifact=artifact, overwrite=True)
 
     assert server.sql(COUNT, shop) == "2"
+
+
+def without_a_row(plain: bytes) -> bytes:
+    """The dump without the first row of the shop's items."""
+    before, copy, after = plain.partition(b"COPY public.item ")
+    if copy:
+        head, _row, rest = after.split(b"\n", 2)
+        return before + copy + head + b"\n" + rest
+    return re.sub(rb"(INSERT INTO `item` VALUES\s*\()[^()]*\),\s*\(", rb"\1", plain, count=1)
+
+
+def test_a_missing_row_is_noticed(server: Server, host: Host, shop: str, artifact: Path) -> None:
+    """Where nobody else can have deleted it, the restore fails; elsewhere it is said."""
+    rewrite(artifact, without_a_row)
+
+    def restore() -> RestoreReport:
+        return host.engine().restore(
+            database_id=server.database_id, database=shop, artifact=artifact, target="vya_new", overwrite=True
+        )
+
+    try:
+        if server.kind == "postgresql":
+            with pytest.raises(RestoreError, match=r"table public\.item has 2 rows instead of 3.*Nothing was left"):
+                restore()
+            assert not server.exists("vya_new")
+        else:
+            assert restore().differences == ("table item has 2 rows instead of 3",)
+    finally:
+        server.drop("vya_new")
+
+
+def test_a_restored_table_has_statistics(server: Server, host: Host, shop: str, artifact: Path) -> None:
+    done = host.engine().restore(database_id=server.database_id, database=shop, overwrite=True)
+
+    assert (done.differences, done.warnings) == ((), ())
+    statistics = {
+        "mysql": f"SELECT n_rows FROM mysql.innodb_table_stats WHERE database_name = '{shop}' AND table_name = 'item';",
+        "postgresql": "SELECT reltuples::integer FROM pg_class WHERE relname = 'item';",
+    }
+    assert server.sql(statistics[server.kind], shop) == "3"
 
 
 def flip(path: Path) -> None:

@@ -54,7 +54,11 @@ class BackupReport(Report):
 
 @dataclass(frozen=True)
 class RestoreReport(Report):
-    """What a restore did or would do. ``differences`` from the manifest make a restore fail, so that it is empty."""
+    """What a restore did or would do.
+
+    ``differences`` are numbers of rows that are not those of the manifest, in a database that others may write to by
+    then; whatever else differs makes a restore fail.
+    """
 
     changed: bool
     database_id: str

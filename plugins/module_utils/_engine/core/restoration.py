@@ -82,6 +82,7 @@ def restore_database(
         outcome=SUCCESS,
         duration=round(seconds, 3),
         safety_backup=done.safety_backup,
+        differences=done.differences,
         warnings=done.warnings,
     )
 

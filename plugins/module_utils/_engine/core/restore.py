@@ -23,6 +23,7 @@ from ..errors import ArtifactError, BackupDbError, ConfigError, DatabaseLostErro
 from ..utils.clock import Clock, to_text
 from ..utils.processes import ProcessTable
 from .backup import BackupResult, Progress, ProgressCallback
+from .comparison import inventory_differences, refuse_differences, row_differences
 from .loads import Load, LoadTask, load_of
 from .recovery import BESIDE, EXISTED, MADE, OLD, SAFETY
 from .storage import Storage, StoredArtifact, find_artifact
@@ -59,10 +60,12 @@ class RestoreOutcome:
 
     Attributes:
         safety_backup: The artifact made of the old database first, where one was made.
-        warnings: What the loading client remarked.
+        differences: What the database has otherwise than the manifest says, where others may have changed it already.
+        warnings: What the loading client remarked, and what could not be made ready or looked at.
     """
 
     safety_backup: Optional[str]
+    differences: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -157,6 +160,9 @@ class Restorer:
             leave({MADE: "yes"})
             warnings = self._run(plan, load, beside, tell)
             self._compare(plan, beside)
+            lost, unsure = self._finish(plan, beside)
+            refuse_differences(lost)  # nobody else writes here yet
+            warnings += unsure
         except BaseException as exc:
             self._drop_quietly(dbms, beside)
             raise _with_state(exc, state) from None
@@ -170,7 +176,7 @@ class Restorer:
             self._drop_quietly(dbms, beside)
             raise _with_state(exc, state) from None
         if not plan.exists:
-            return RestoreOutcome(None, warnings)
+            return RestoreOutcome(None, (), warnings)
         try:
             dbms.rename_database(beside, target)
         except BaseException as exc:
@@ -182,7 +188,7 @@ class Restorer:
             dbms.drop_database(old)
         except BackupDbError as exc:
             warnings = (*warnings, f"The old database is still there as {old!r} and can be dropped: {exc.message}")
-        return RestoreOutcome(None, warnings)
+        return RestoreOutcome(None, (), warnings)
 
     def _in_place(
         self, plan: RestorePlan, load: Load, safety_backup: SafetyBackup, leave: Leave, tell: ProgressCallback
@@ -212,7 +218,8 @@ class Restorer:
             if lost:
                 raise DatabaseLostError(f"{exc}. {state}") from None
             raise _with_state(exc, state) from None
-        return RestoreOutcome(str(safety.path) if safety else None, warnings)
+        differences, unsure = self._finish(plan, target)
+        return RestoreOutcome(str(safety.path) if safety else None, differences, warnings + unsure)
 
     def _bring_back(
         self, plan: RestorePlan, safety: Optional[StoredArtifact], tell: ProgressCallback
@@ -249,12 +256,22 @@ class Restorer:
 
     def _compare(self, plan: RestorePlan, database: str) -> None:
         """Refuse a restored database in which an object of the manifest is missing, or one is there that it lacks."""
-        differences = inventory_differences(plan.stored.manifest.inventory, plan.dbms.inspect(database).inventory)
-        if differences:
-            raise RestoreError(
-                f"What was loaded differs from the artifact's manifest: {'; '.join(differences[:10])}"
-                f"{f' and {len(differences) - 10} more' if len(differences) > 10 else ''}."
-            )
+        refuse_differences(inventory_differences(plan.stored.manifest.inventory, plan.dbms.inspect(database).inventory))
+
+    def _finish(self, plan: RestorePlan, database: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Refresh the planner's statistics and count the rows; return what differs, and what could not be done."""
+        dbms, manifest = plan.dbms, plan.stored.manifest
+        try:
+            unsure = dbms.refresh_statistics(database)
+            if manifest.rows is None or manifest.row_counts.get("approximate"):
+                return (), (
+                    *unsure,
+                    "The rows were not counted: the manifest does not say exactly how many there were.",
+                )
+            found = dbms.count_rows(database, manifest.rows)
+        except ServerError as exc:
+            return (), (f"The database is loaded, but not all of it was looked at: {exc.message}",)
+        return tuple(row_differences(manifest.rows, found)), tuple(unsure)
 
     def _side_name(self, name: str, purpose: str, taken: Collection[str]) -> str:
         """Return a name that no database has: a restore of the same second may have left one that was not dropped."""
@@ -313,16 +330,6 @@ def choose_artifact(
             f" the oldest is from {to_text(found[-1].manifest.created_at)}."
         )
     return fitting[0]
-
-
-def inventory_differences(expected: Mapping[str, list[str]], found: Mapping[str, list[str]]) -> list[str]:
-    """Return in words what the two inventories do not have in common; kinds that only one knows are passed over."""
-    differences = []
-    for kind in sorted(expected.keys() & found.keys()):
-        label = kind.replace("_", " ")
-        differences += [f"{label} {name} is missing" for name in sorted(set(expected[kind]) - set(found[kind]))]
-        differences += [f"{label} {name} is unexpected" for name in sorted(set(found[kind]) - set(expected[kind]))]
-    return differences
 
 
 def _with_state(exc: BaseException, state: str) -> BaseException:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import abc
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -232,6 +232,17 @@ class Dbms(abc.ABC):
     def let_in(self, database: str) -> None:
         """Let connections to a database in again, where :meth:`rename_database` may have kept them out."""
         return
+
+    @abc.abstractmethod
+    def count_rows(self, database: str, tables: Collection[str]) -> dict[str, int]:
+        """Return how many rows tables of a database have, by their names in inventories.
+
+        Tables whose rows a dump does not carry as they are may be left out.
+        """
+
+    @abc.abstractmethod
+    def refresh_statistics(self, database: str) -> list[str]:
+        """Refresh what the server's planner knows of a database; return in sentences what could not be refreshed."""
 
     @property
     @abc.abstractmethod

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..config import Instance
@@ -25,6 +25,7 @@ from .mysql_inspection import Query, database_settings, inspect_database
 from .mysql_load import read_load
 from .mysql_loading import MySqlLoading
 from .mysql_position import SNAPSHOT_OPTION, current_point
+from .mysql_restored import count_rows, refresh_statistics
 from .mysql_session import MySqlDumpSession
 
 SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
@@ -302,6 +303,18 @@ class MySql(Dbms):
     def rename_database(self, old: str, new: str) -> None:
         """Refuse: MySQL and MariaDB cannot rename a database."""
         raise NotImplementedError("MySQL and MariaDB cannot rename a database")
+
+    def count_rows(self, database: str, tables: Collection[str]) -> dict[str, int]:
+        """Return how many rows tables have, those of the past included where the server keeps them."""
+        with self._connected() as query:
+            return count_rows(query, database, tables)
+
+    def refresh_statistics(self, database: str) -> list[str]:
+        """Analyze all tables; return in sentences what could not be."""
+        with self._connected() as query:
+            if database_settings(query, self._server, database).get("read_only") == "True":
+                return []
+            return refresh_statistics(query, database)
 
     @functools.cached_property
     def _examination(self) -> Examination:

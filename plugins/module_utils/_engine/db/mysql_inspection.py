@@ -170,6 +170,12 @@ def read_inventory(query: Query, server: Server, database: str) -> dict[str, lis
     return {kind: sorted(names) for kind, names in found.items()}
 
 
+def read_stored_tables(query: Query, database: str) -> dict[str, bool]:
+    """Return the names of tables that are no views or sequences, and for each whether it keeps its rows' past."""
+    rows = query(f"SELECT TABLE_NAME, TABLE_TYPE {_TABLES} ORDER BY TABLE_NAME", {"database": database})
+    return {_text(name): _text(kind) == "SYSTEM VERSIONED" for name, kind in rows if _text(kind) in _STORED}
+
+
 def read_columns(query: Query, database: str) -> dict[str, str]:
     """Return for each table what tells its columns from others: definitions and rows are dumped one after the other."""
     rows = query(

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from .postgresql_facts import NEEDS, read_needs
 from .postgresql_inventory import HAS_TABLES, Objects, Query, read_objects, read_table_entries
 from .postgresql_load import read_load
 from .postgresql_loading import PostgreSqlLoading
+from .postgresql_restored import count_rows, refresh_statistics
 from .postgresql_session import PostgreSqlDumpSession, take_snapshot
 from .postgresql_settings import (
     create_clauses,
@@ -344,6 +345,16 @@ class PostgreSql(Dbms):
     def let_in(self, database: str) -> None:
         """Let connections to a database in again."""
         self._execute(f"ALTER DATABASE {quote_name(database)} WITH ALLOW_CONNECTIONS true")
+
+    def count_rows(self, database: str, tables: Collection[str]) -> dict[str, int]:
+        """Return how many rows tables have; those of extensions are left out, of which dumps hold a part."""
+        with self._connected(database) as query:
+            return count_rows(query, tables)
+
+    def refresh_statistics(self, database: str) -> list[str]:
+        """Analyze all tables; return in sentences what could not be."""
+        with self._connected(database) as query:
+            return refresh_statistics(query)
 
     @functools.cached_property
     def _examination(self) -> Examination:

@@ -137,6 +137,12 @@ _TABLES = (
     f" ON n.oid = o.relnamespace WHERE o.relkind = 'r' AND {_NOT_SYSTEM}) AS found (oid, entry, label, schema)"
 )
 _LARGE_OBJECTS = "SELECT oid FROM pg_largeobject_metadata"
+# The names in the inventory, and in quotes, of tables that have rows of their own.
+STORED_TABLES = (
+    "SELECT n.nspname || '.' || o.relname, format('%%I.%%I', n.nspname, o.relname) FROM pg_class o"
+    " JOIN pg_namespace n ON n.oid = o.relnamespace"
+    f" WHERE o.relkind = 'r' AND {_NOT_SYSTEM} AND {_no_extension('pg_class', 'o.oid')} ORDER BY 1"
+)
 _INVALID_INDEXES = (
     "SELECT n.nspname || '.' || o.relname FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace"
     " JOIN pg_index i ON i.indexrelid = o.oid"

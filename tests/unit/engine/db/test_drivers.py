@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vya_backupdb.config import Instance
-from vya_backupdb.core.restore import inventory_differences
+from vya_backupdb.core.comparison import inventory_differences, row_differences
 from vya_backupdb.db import clients
 from vya_backupdb.db.base import Server, version_number
 from vya_backupdb.db.clients import examine_client, mysql_client, postgresql_client
@@ -266,3 +266,8 @@ def test_inventories_differ_in_words() -> None:
         "table a is missing",
         "table c is unexpected",
     ]
+
+
+def test_row_counts_differ_in_words() -> None:
+    expected, found = {"a": 1, "b": 2, "only_here": 3}, {"a": 1, "b": 0, "only_there": 4}
+    assert row_differences(expected, found) == ["table b has 0 rows instead of 2"]
