@@ -11,9 +11,12 @@ import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from servers import Host, Server
@@ -254,6 +257,40 @@ def test_a_dry_run_says_what_would_happen_and_touches_nothing(
     assert host.files() == before
     assert server.sql(COUNT, shop) == "2"
     assert host.engine().catalog.runs("restore") == []
+
+
+def test_who_is_connected_is_said_first(server: Server, host: Host, shop: str, artifact: Path) -> None:
+    waiting = "SELECT SLEEP(600);" if server.kind == "mysql" else "SELECT pg_sleep(600);"
+    with ThreadPoolExecutor() as others:
+        others.submit(server.sql, waiting, shop)
+        dbms = host.engine()._context.connect(host.engine().config.instance(server.database_id))
+        while not dbms.connections(shop):
+            time.sleep(0.1)
+
+        plan = host.engine().restore(database_id=server.database_id, database=shop, overwrite=True, dry_run=True)
+        (number,) = server.sql(SLEEPING[server.kind]).splitlines()
+        server.sql(f"KILL {number};" if server.kind == "mysql" else f"SELECT pg_terminate_backend({number});")
+
+    who = "root from localhost" if server.kind == "mysql" else "postgres from this host"
+    what = "What they do meanwhile is lost" if server.kind == "mysql" else "Those connections will be ended"
+    assert plan.warnings == (f"Connected to {shop!r}: {who} (1). {what}.",)
+
+
+SLEEPING = {
+    "mysql": "SELECT id FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP(600)%';",
+    "postgresql": "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600)%' AND state = 'active';",
+}
+
+
+def test_a_disk_that_cannot_take_the_database_is_noticed_first(
+    server: Server, host: Host, shop: str, artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=10))
+
+    with pytest.raises(RestoreError, match=r"The disk of /var/lib/.* has 10 B free.*Nothing was changed"):
+        host.engine().restore(database_id=server.database_id, database=shop, target="vya_new")
+
+    assert not server.exists("vya_new")
 
 
 def test_a_restore_waits_for_no_other_run(server: Server, host: Host, shop: str, artifact: Path) -> None:

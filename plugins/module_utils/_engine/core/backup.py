@@ -241,6 +241,7 @@ class BackupRunner:
                 rows=content.facts.rows,
                 row_counts=content.facts.row_counts,
                 position=content.facts.position,
+                server_bytes=session.inspection.size_bytes,
                 format=dump.extension.removeprefix("."),
                 strategy=job.policy.strategy,
                 **content.described,

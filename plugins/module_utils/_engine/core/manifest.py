@@ -108,6 +108,7 @@ class Manifest:
         run_id: The run in the catalog.
         engine_version: The engine that wrote this.
         restore_by_hand: A shell command that restores it with standard tools.
+        server_bytes: What the server said of the database's size; None in artifacts of engines that did not ask.
         needs: File names of the artifacts of the same database without which this one cannot be restored.
     """
 
@@ -137,6 +138,7 @@ class Manifest:
     rows: Optional[dict[str, int]] = None
     row_counts: dict[str, Any] = field(default_factory=dict)
     position: Optional[dict[str, Any]] = None
+    server_bytes: Optional[int] = None
     proof: str = "sealed"
     proven_at: Optional[datetime] = None
     format: str = "sql.gz"

@@ -106,6 +106,7 @@ def _planned(request: RestoreRequest, plan: RestorePlan) -> RestoreReport:
         created_at=to_text(plan.stored.manifest.created_at),
         outcome="planned",
         overwritten=plan.exists,
+        warnings=plan.warnings,
     )
 
 

@@ -11,7 +11,7 @@ the restore fails.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,11 +25,14 @@ from ..utils.processes import ProcessTable
 from .backup import BackupResult, Progress, ProgressCallback
 from .comparison import inventory_differences, refuse_differences, row_differences
 from .loads import Load, LoadTask, load_of
+from .manifest import Manifest
 from .recovery import BESIDE, EXISTED, MADE, OLD, SAFETY
+from .space import room_for_restore
 from .storage import Storage, StoredArtifact, find_artifact
 
 _SIDE_NAME = "{name}_{purpose}_{moment:%Y%m%d%H%M%S}"
 _LONGEST_NAME = 63  # bytes, PostgreSQL's NAMEDATALEN - 1
+_DENSEST = 3  # as often as its own size on a disk do servers hold text, at most: they may compress it
 _SERVER_SECONDS = 120  # more than a server takes that its supervisor starts again
 
 
@@ -43,6 +46,7 @@ class RestorePlan:
         target: The database that it becomes.
         exists: Whether there is a database of that name, which will be replaced.
         stall_timeout: Longest time without progress.
+        warnings: What is to be thought of first, in sentences.
         jobs: How many processes may load at a time.
     """
 
@@ -51,6 +55,7 @@ class RestorePlan:
     target: str
     exists: bool
     stall_timeout: timedelta
+    warnings: tuple[str, ...] = ()
     jobs: int = 1
 
 
@@ -118,7 +123,8 @@ class Restorer:
                 f"The database {target!r} exists on {dbms.instance.database_id}; nothing was changed.",
                 "Ask for overwriting explicitly, or restore into another name.",
             )
-        return RestorePlan(stored, dbms, target, exists, limits.stall_timeout, jobs or limits.jobs)
+        warnings = (*_room(dbms, manifest, target if exists else None), *(_connected(dbms, target) if exists else ()))
+        return RestorePlan(stored, dbms, target, exists, limits.stall_timeout, warnings, jobs or limits.jobs)
 
     def restore(
         self,
@@ -330,6 +336,27 @@ def choose_artifact(
             f" the oldest is from {to_text(found[-1].manifest.created_at)}."
         )
     return fitting[0]
+
+
+def _room(dbms: Dbms, manifest: Manifest, replaced: Optional[str]) -> Iterator[str]:
+    """Refuse what the server's disk surely cannot take; yield a warning where that is in doubt."""
+    directory = dbms.data_directory() if dbms.instance.is_local else None
+    if directory is not None:
+        freed = 0 if dbms.can_rename or replaced is None else dbms.databases().get(replaced, 0)
+        expected = manifest.server_bytes or manifest.plain_bytes
+        warning = room_for_restore(directory, min(manifest.plain_bytes // _DENSEST, expected), expected, freed)
+        if warning:
+            yield warning
+
+
+def _connected(dbms: Dbms, target: str) -> Iterator[str]:
+    """Yield a warning that names those who are connected to a database that is to be replaced."""
+    found = dbms.connections(target)
+    if found:
+        who = ", ".join(f"{name} ({count})" for name, count in list(found.items())[:5])
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        what_becomes = "Those connections will be ended" if dbms.can_rename else "What they do meanwhile is lost"
+        yield f"Connected to {target!r}: {who}{more}. {what_becomes}."
 
 
 def _with_state(exc: BaseException, state: str) -> BaseException:

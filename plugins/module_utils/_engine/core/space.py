@@ -12,12 +12,15 @@ nothing.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
 
 from ..config import Storage as StorageConfig
-from ..errors import StorageError
+from ..errors import RestoreError, StorageError
 from .catalog import SUCCESS, Catalog
 from .storage import Storage
 
@@ -96,6 +99,35 @@ class Room:
         finally:
             with self._lock:
                 self._promised -= expected.stored_bytes
+
+
+def room_for_restore(directory: Path, at_least: int, expected: int, freed: int) -> Optional[str]:
+    """Look whether the disk of a server can take a database; return a warning where that is in doubt.
+
+    Args:
+        directory: Where the server keeps its data.
+        at_least: What the database takes in any case, bytes.
+        expected: What it is expected to take, bytes.
+        freed: What is dropped before, bytes.
+
+    Raises:
+        RestoreError: There is less room than it takes in any case.
+    """
+    try:
+        free = shutil.disk_usage(directory).free
+    except OSError:  # a server elsewhere, or one whose directory is not ours to look at
+        return None
+    figures = f"The disk of {directory} has {in_words(free)} free"
+    if freed:
+        figures += f", and {in_words(freed)} more once the old database is dropped"
+    if free + freed < at_least:
+        raise RestoreError(
+            f"{figures}; the database takes {in_words(at_least)} at the very least. Nothing was changed.",
+            "Free space there, or restore to another server.",
+        )
+    if free + freed < expected:
+        return f"{figures}; the database took {in_words(expected)} where it was backed up."
+    return None
 
 
 def in_words(count: int) -> str:

@@ -244,6 +244,14 @@ class Dbms(abc.ABC):
     def refresh_statistics(self, database: str) -> list[str]:
         """Refresh what the server's planner knows of a database; return in sentences what could not be refreshed."""
 
+    @abc.abstractmethod
+    def connections(self, database: str) -> dict[str, int]:
+        """Return who is connected to a database, in words, and how many times; our own connections are left out."""
+
+    @abc.abstractmethod
+    def data_directory(self) -> Path | None:
+        """Return where the server keeps its data; None where it does not say so."""
+
     @property
     @abc.abstractmethod
     def can_rename(self) -> bool:

@@ -9,7 +9,9 @@ import contextlib
 import functools
 import re
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..config import Instance
@@ -315,6 +317,21 @@ class MySql(Dbms):
             if database_settings(query, self._server, database).get("read_only") == "True":
                 return []
             return refresh_statistics(query, database)
+
+    def connections(self, database: str) -> dict[str, int]:
+        """Return who has a database as default, and how many times."""
+        with self._connected() as query:
+            own = query("SELECT CONNECTION_ID()")[0][0]
+            found = Counter(
+                f"{user} from {str(host).rpartition(':')[0] or host}"
+                for number, user, host, chosen, *_more in query("SHOW FULL PROCESSLIST")
+                if chosen == database and number != own
+            )
+        return dict(found.most_common())
+
+    def data_directory(self) -> Path | None:
+        """Return the server's variable of that name."""
+        return Path(str(self._rows("SELECT @@datadir")[0][0]))
 
     @functools.cached_property
     def _examination(self) -> Examination:

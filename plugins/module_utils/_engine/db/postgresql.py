@@ -67,6 +67,10 @@ _BOTH_SUPERUSERS = (
     "SELECT 1 FROM pg_roles WHERE rolname = %s AND rolsuper"
     " AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)"
 )
+_CONNECTIONS = (
+    "SELECT format('%%s from %%s', usename, coalesce(host(client_addr), 'this host')), count(*) FROM pg_stat_activity"
+    " WHERE datname = %s AND backend_type = 'client backend' AND pid <> pg_backend_pid() GROUP BY 1 ORDER BY 2 DESC, 1"
+)
 _WORKING = (
     "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND state = 'active'"
     " AND wait_event_type IS DISTINCT FROM 'Lock' AND wait_event_type IS DISTINCT FROM 'Client' LIMIT 1"
@@ -355,6 +359,17 @@ class PostgreSql(Dbms):
         """Analyze all tables; return in sentences what could not be."""
         with self._connected(database) as query:
             return refresh_statistics(query)
+
+    def connections(self, database: str) -> dict[str, int]:
+        """Return who is connected to a database, and how many times."""
+        return {str(who): int(count) for who, count in self._rows(_CONNECTIONS, (database,))}
+
+    def data_directory(self) -> Path | None:
+        """Return the setting of that name, which only those may read who may read all settings."""
+        try:
+            return Path(str(self._rows("SHOW data_directory")[0][0]))
+        except ServerError:
+            return None
 
     @functools.cached_property
     def _examination(self) -> Examination:

@@ -4,16 +4,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from vya_backupdb.config import Storage as StorageConfig
 from vya_backupdb.core.catalog import FAILED
-from vya_backupdb.core.space import Estimate, Room, estimate, in_words
+from vya_backupdb.core.space import Estimate, Room, estimate, in_words, room_for_restore
 from vya_backupdb.core.storage import Storage
-from vya_backupdb.errors import StorageError
+from vya_backupdb.errors import RestoreError, StorageError
 
 GIB = 1024**3
 
@@ -93,3 +95,20 @@ def test_sizes_in_words() -> None:
         "5.0 GiB",
         "3000.0 TiB",
     ]
+
+
+def test_a_restore_is_refused_where_there_is_no_room_and_warned_where_that_is_in_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=GIB))
+
+    assert room_for_restore(tmp_path, GIB, GIB, 0) is None
+    assert room_for_restore(tmp_path, GIB, 2 * GIB, GIB) is None
+    warned = f"The disk of {tmp_path} has 1.0 GiB free; the database took 2.0 GiB where it was backed up."
+    assert room_for_restore(tmp_path, GIB, 2 * GIB, 0) == warned
+    with pytest.raises(RestoreError, match=r"free, and 1\.0 GiB more once .* takes 3\.0 GiB at the very least"):
+        room_for_restore(tmp_path, 3 * GIB, 4 * GIB, GIB)
+
+
+def test_a_directory_that_cannot_be_seen_says_nothing(tmp_path: Path) -> None:
+    assert room_for_restore(tmp_path / "elsewhere", 1, 2, 0) is None
