@@ -38,6 +38,7 @@ from .reports import (
     AdoptionReport,
     BackupReport,
     CheckReport,
+    ContentsReport,
     HoldReport,
     InfoReport,
     RestoreReport,
@@ -300,6 +301,27 @@ class Engine:
             BackupDbError: There is no such artifact, or the hold cannot be removed.
         """
         return take_hold_off(artifact, self._audit, dry_run)
+
+    def contents(
+        self,
+        *,
+        database_id: str,
+        database: str,
+        artifact: Optional[Path] = None,
+        before: Optional[datetime] = None,
+    ) -> ContentsReport:
+        """Return what an artifact holds: the newest, the newest before a moment, or one by its path.
+
+        Args:
+            database_id: The instance.
+            database: The database that the artifact is of.
+            artifact: The artifact's path; the newest of the database when left out.
+            before: Take the newest artifact made at or before this moment.
+
+        Raises:
+            BackupDbError: There is no such artifact.
+        """
+        return ContentsReport.of(choose_artifact(self._context.storage, database_id, database, artifact, before))
 
     def extract(
         self,

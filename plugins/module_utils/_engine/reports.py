@@ -147,6 +147,46 @@ class VerificationReport(Report):
 
 
 @dataclass(frozen=True)
+class ContentsReport(Report):
+    """What an artifact holds: the names of its ``objects`` by kind, and the ``rows`` of each table.
+
+    ``rows`` is None in artifacts of engines that did not count them.
+    """
+
+    artifact: str
+    database_id: str
+    database: str
+    created_at: str
+    server: str
+    stored_bytes: int
+    plain_bytes: int
+    proof: str
+    objects: dict[str, list[str]]
+    rows: Optional[dict[str, int]]
+    approximate: bool
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, stored: StoredArtifact) -> ContentsReport:
+        """Return what a manifest says."""
+        manifest = stored.manifest
+        return cls(
+            artifact=str(stored.path),
+            database_id=manifest.database_id,
+            database=manifest.database,
+            created_at=to_text(manifest.created_at),
+            server=manifest.dbms.get("description", ""),
+            stored_bytes=manifest.stored_bytes,
+            plain_bytes=manifest.plain_bytes,
+            proof=manifest.proof,
+            objects={kind: list(names) for kind, names in manifest.inventory.items() if names},
+            rows=manifest.rows,
+            approximate=bool(manifest.row_counts.get("approximate")),
+            warnings=manifest.warnings,
+        )
+
+
+@dataclass(frozen=True)
 class InfoReport(Report):
     """What exists: the instances with their databases, and the artifacts."""
 

@@ -17,6 +17,7 @@ from .commands_extract import extract
 from .commands_holds import accept, adopt_storage, pin, unpin
 from .commands_inspect import check, list_artifacts, status
 from .commands_restore import restore
+from .commands_show import show
 from .commands_upkeep import prune, verify
 from .exit_codes import EPILOG
 from .options import session_of
@@ -63,6 +64,7 @@ app.command("backup")(backup)
 app.command("restore")(restore)
 app.command("extract")(extract)
 app.command("list")(list_artifacts)
+app.command("show")(show)
 app.command("verify")(verify)
 app.command("prune")(prune)
 app.command("pin")(pin)

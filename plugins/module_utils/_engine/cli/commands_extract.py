@@ -12,24 +12,18 @@ from typing import Annotated, Optional
 from ..errors import ConfigError
 from . import text
 from ._typer import typer
-from .commands_restore import parse_moment
-from .options import ArtifactOption, session_of, usage_error
+from .options import ArtifactOption, BeforeOption, DatabaseArgument, chosen_artifact, session_of
 
 
 def extract(
     context: typer.Context,
     instance: Annotated[str, typer.Argument(metavar="INSTANCE", help="The instance (its database_id).")],
-    database: Annotated[str, typer.Argument(metavar="DATABASE", help="The database, as it was called when backed up.")],
+    database: DatabaseArgument,
     table: Annotated[
         str, typer.Option("--table", metavar="NAME", help="The table; of PostgreSQL with its schema: public.item.")
     ],
     artifact: ArtifactOption = None,
-    before: Annotated[
-        Optional[str],
-        typer.Option(
-            metavar="TIME", help="The newest artifact before this time: 2026-01-09T02:00, local unless zoned."
-        ),
-    ] = None,
+    before: BeforeOption = None,
     output: Annotated[
         Optional[Path], typer.Option("--output", metavar="PATH", help="Write into this new file.")
     ] = None,
@@ -38,16 +32,9 @@ def extract(
 
     Only those parts of the artifact are read that hold it.
     """
-    if artifact is not None and before is not None:
-        raise usage_error("--artifact and --before cannot be given together.")
+    chosen = chosen_artifact(artifact, before)
     session = session_of(context)
-    content = session.engine().extract(
-        database_id=instance,
-        database=database,
-        table=table,
-        artifact=artifact.absolute() if artifact is not None else None,
-        before=parse_moment(before) if before is not None else None,
-    )
+    content = session.engine().extract(database_id=instance, database=database, table=table, **chosen)
     first = next(content, b"")  # what cannot be extracted leaves no file behind
     try:
         descriptor = (

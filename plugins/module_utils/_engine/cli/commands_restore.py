@@ -10,10 +10,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
-from ..errors import ConfigError, RestoreError
+from ..errors import RestoreError
 from . import text
 from ._typer import typer
-from .options import ArtifactOption, DryRunOption, JsonOption, session_of, usage_error
+from .options import (
+    ArtifactOption,
+    BeforeOption,
+    DatabaseArgument,
+    DryRunOption,
+    JsonOption,
+    chosen_artifact,
+    session_of,
+    usage_error,
+)
 from .output import console_on, say, show_facts
 from .progress import show_progress
 from .session import Session
@@ -24,14 +33,9 @@ def restore(
     instance: Annotated[
         str, typer.Argument(metavar="INSTANCE", help="The instance to restore into (its database_id).")
     ],
-    database: Annotated[str, typer.Argument(metavar="DATABASE", help="The database, as it was called when backed up.")],
+    database: DatabaseArgument,
     artifact: ArtifactOption = None,
-    before: Annotated[
-        Optional[str],
-        typer.Option(
-            metavar="TIME", help="The newest artifact before this time: 2026-01-09T02:00, local unless zoned."
-        ),
-    ] = None,
+    before: BeforeOption = None,
     target: Annotated[
         Optional[str], typer.Option(metavar="NAME", help="Restore under this name; the original is left alone.")
     ] = None,
@@ -49,21 +53,16 @@ def restore(
     From the newest one, unless --artifact or --before says otherwise.
     On a terminal the plan is shown first, and the restore begins after a yes.
     """
-    if artifact is not None and before is not None:
-        raise usage_error("--artifact and --before cannot be given together.")
-    moment = parse_moment(before) if before is not None else None
+    chosen = chosen_artifact(artifact, before)
     session = session_of(context)
     if not (yes or dry_run or session.interactive):
         raise usage_error("There is no terminal to confirm the restore on: give --yes (or --dry-run to see the plan).")
     engine = session.engine()
-    # Relative to where the command was called, which is not where the engine may look.
-    chosen = artifact.absolute() if artifact is not None else None
     if dry_run or not yes:
         plan = engine.restore(
             database_id=instance,
             database=database,
-            artifact=chosen,
-            before=moment,
+            **chosen,
             target=target,
             overwrite=overwrite,
             jobs=jobs,
@@ -76,13 +75,12 @@ def restore(
         if not _agreed():
             raise RestoreError("Not restored: nothing was changed.")
         # What was agreed to, even if a newer artifact has appeared since.
-        chosen, moment = Path(plan["artifact"]), None
+        chosen = {"artifact": Path(plan["artifact"]), "before": None}
     with show_progress(session.err if as_json else session.out) as progress:
         report = engine.restore(
             database_id=instance,
             database=database,
-            artifact=chosen,
-            before=moment,
+            **chosen,
             target=target,
             overwrite=overwrite,
             jobs=jobs,
@@ -98,21 +96,6 @@ def _agreed() -> bool:
         return typer.confirm("Restore?", default=False, err=True)
     except typer.Abort:
         return False
-
-
-def parse_moment(value: str) -> datetime:
-    """Read a moment in ISO 8601; without a zone it is local time, a bare date is its midnight.
-
-    Raises:
-        ConfigError: The text is no such moment.
-    """
-    try:
-        return datetime.fromisoformat(value.strip()).astimezone()
-    except (ValueError, OverflowError):
-        raise ConfigError(
-            f"{text.plain(value)!r} is not a time.",
-            "Write for example 2026-01-09, 2026-01-09T02:00 or 2026-01-09T02:00Z.",
-        ) from None
 
 
 def show_plan(session: Session, plan: Mapping[str, Any]) -> None:

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
+from ..errors import ConfigError
+from . import text
 from ._typer import typer
 from .session import Session
 
@@ -25,6 +28,43 @@ DatabaseFilter = Annotated[
 ArtifactOption = Annotated[
     Optional[Path], typer.Option("--artifact", metavar="PATH", help="This artifact, wherever it is.")
 ]
+BeforeOption = Annotated[
+    Optional[str],
+    typer.Option(metavar="TIME", help="The newest artifact before this time: 2026-01-09T02:00, local unless zoned."),
+]
+DatabaseArgument = Annotated[
+    str, typer.Argument(metavar="DATABASE", help="The database, as it was called when backed up.")
+]
+
+
+def chosen_artifact(artifact: Optional[Path], before: Optional[str]) -> dict[str, Any]:
+    """Return what an engine is told of the artifact that is meant.
+
+    Raises:
+        ConfigError: Path and time were both given, or the time is none.
+    """
+    if artifact is not None and before is not None:
+        raise usage_error("--artifact and --before cannot be given together.")
+    return {
+        # Relative to where the command was called, which is not where the engine may look.
+        "artifact": artifact.absolute() if artifact is not None else None,
+        "before": parse_moment(before) if before is not None else None,
+    }
+
+
+def parse_moment(value: str) -> datetime:
+    """Read a moment in ISO 8601; without a zone it is local time, a bare date is its midnight.
+
+    Raises:
+        ConfigError: The text is no such moment.
+    """
+    try:
+        return datetime.fromisoformat(value.strip()).astimezone()
+    except (ValueError, OverflowError):
+        raise ConfigError(
+            f"{text.plain(value)!r} is not a time.",
+            "Write for example 2026-01-09, 2026-01-09T02:00 or 2026-01-09T02:00Z.",
+        ) from None
 
 
 def session_of(context: typer.Context) -> Session:
@@ -35,6 +75,4 @@ def session_of(context: typer.Context) -> Session:
 
 def usage_error(message: str) -> Exception:
     """Return the error of arguments that do not go together; it ends the command with exit code 2."""
-    from ..errors import ConfigError
-
     return ConfigError(message, "See --help of the command.")

@@ -60,7 +60,7 @@ class FakeEngine:
     def __getattr__(self, name: str) -> Any:
         if name not in (
             *("backup", "restore", "prune", "verify", "info", "check", "status"),
-            *("hold", "release", "accept", "adopt_storage"),
+            *("hold", "release", "accept", "adopt_storage", "contents"),
         ):
             raise AttributeError(name)
 

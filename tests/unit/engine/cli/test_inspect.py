@@ -221,3 +221,47 @@ def test_json_is_alone_on_standard_output(
     ended = call(fake.FakeEngine(reports), command, "--json")
     assert json.loads(ended.out) == reports["info" if command == "list" else command]
     assert ended.err == ""
+
+
+@pytest.fixture
+def contents() -> dict[str, Any]:
+    return {
+        "artifact": ARTIFACT,
+        "database_id": "prod-mysql-01",
+        "database": "shop",
+        "created_at": "2026-01-09T03:00:00Z",
+        "server": "MariaDB 11.8.3",
+        "stored_bytes": 12_900_000,
+        "plain_bytes": 99_000_000,
+        "proof": "verified",
+        "objects": {"event_trigger": ["e"], "table": ["item", "x\x1b[2J"]},
+        "rows": {"item": 1200},
+        "approximate": False,
+        "warnings": ["The view v has no definer."],
+    }
+
+
+def test_an_artifact_is_shown_with_its_objects_and_rows(
+    fake: ModuleType, call: Callable[..., Any], contents: dict[str, Any]
+) -> None:
+    engine = fake.FakeEngine({"contents": contents})
+
+    ended = call(engine, "show", "prod-mysql-01", "shop", "--before", "2026-01-09T05:00Z")
+
+    assert ended.code == 0
+    (name, arguments), *_more = engine.calls
+    assert (name, arguments["artifact"], str(arguments["before"])) == ("contents", None, "2026-01-09 06:00:00+01:00")
+    cells = [line.split() for line in ended.lines]
+    assert ["event", "trigger", "e"] in cells
+    assert ["table", "item", "1200"] in cells
+    assert ["table", "x\\x1b[2J"] in cells
+    assert ended.lines[-1] == "Warning: The view v has no definer."
+    assert json.loads(call(engine, "show", "prod-mysql-01", "shop", "--json").out) == contents
+
+
+def test_rows_that_are_not_exact_are_marked(
+    fake: ModuleType, call: Callable[..., Any], contents: dict[str, Any]
+) -> None:
+    ended = call(fake.FakeEngine({"contents": {**contents, "approximate": True}}), "show", "prod-mysql-01", "shop")
+
+    assert "about 1200" in ended.out

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from vya_backupdb.cli.commands_restore import parse_moment
+from vya_backupdb.cli.options import parse_moment
 from vya_backupdb.errors import ConfigError, RestoreError
 
 TARGET = ("restore", "prod-mysql-01", "shop")
