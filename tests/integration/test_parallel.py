@@ -125,6 +125,30 @@ def test_the_vendors_clients_alone_can_load_a_directory(
         postgresql.drop("vya_by_hand")
 
 
+def test_indexes_of_partitioned_tables_are_valid(host: Host, postgresql: Server) -> None:
+    """Several processes that attached the indexes of the last partitions at once would leave the whole one invalid."""
+    partitions = "".join(f"CREATE TABLE p{n} PARTITION OF whole FOR VALUES IN ({n});" for n in range(40))
+    postgresql.create(
+        "vya_partitions",
+        f"CREATE TABLE whole (id integer PRIMARY KEY, label text) PARTITION BY LIST (id); {partitions}"
+        "CREATE INDEX whole_label ON whole (label); CREATE UNIQUE INDEX whole_both ON whole (id, label);"
+        "CREATE TABLE pointing (id integer REFERENCES whole);"
+        "INSERT INTO whole SELECT n, md5(n::text) FROM generate_series(0, 39) n; INSERT INTO pointing VALUES (7);",
+    )
+    try:
+        with_policy(host, limits={"jobs": 8})
+        artifact, _manifest = backup(host, "vya_partitions")
+        numbers = {path.name: path.read_text().count(";") for path in artifact.glob("*.list")}
+        assert numbers["2_attach.list"] == 3 * 40
+        assert numbers["3_foreign_keys.list"] == 1
+        host.engine().restore(database_id="test-postgresql", database="vya_partitions", overwrite=True)
+        invalid = "SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid;"
+        assert postgresql.sql(invalid, "vya_partitions") == ""
+        assert postgresql.sql("SELECT id FROM pointing;", "vya_partitions") == "7"
+    finally:
+        postgresql.drop("vya_partitions")
+
+
 def test_a_directory_shows_one_moment_while_others_write(parallel: Host, postgresql: Server) -> None:
     """Money moves between tables that different processes dump: at every moment the sum is the same."""
     tables = ("a", "b", "c", "d")

@@ -25,9 +25,13 @@ from .postgresql_session import OWNER, PostgreSqlDumpSession, Snapshot
 from .postgresql_settings import extension_owner, preamble_statements, settings_statements
 
 CONTENTS = "toc.dat"
-# Ours, beside the vendor's: what is loaded first and by several processes, what then by one, and what belongs to the
-# database itself.
-PARALLEL_LIST, AFTER_LIST, SETTINGS_FILE = "parallel.list", "after.list", "settings.sql"
+# Ours, beside the vendor's: what is loaded in which steps, and what belongs to the database itself.
+PARALLEL_LIST, ATTACH_LIST, FOREIGN_KEYS_LIST, AFTER_LIST = (
+    *("1_parallel.list", "2_attach.list", "3_foreign_keys.list", "4_after.list"),
+)
+LISTS = (PARALLEL_LIST, ATTACH_LIST, FOREIGN_KEYS_LIST, AFTER_LIST)
+_BY_SEVERAL = (PARALLEL_LIST, FOREIGN_KEYS_LIST)
+SETTINGS_FILE = "settings.sql"
 _ROWS_END = b"\\.\n\n\n"
 _SUFFIXES = ("", ".gz", ".zst")
 _LIST_SECONDS = 600.0  # a table of contents may have a million entries
@@ -36,6 +40,10 @@ _ZSTD_SINCE = (16,)
 # "dumpId; catalogue relation TYPE schema name owner"; line ends in names are blanks there.
 _ROWS_LINE = re.compile(r"(\d+); 0 (\d+) TABLE DATA ", re.ASCII)
 _LARGE_OBJECTS_LINE = re.compile(r"\d+; 0 0 BLOBS ", re.ASCII)
+# The index of a partitioned table becomes valid with the last of its partitions' indexes that is attached to it. Two
+# processes that attach the last two at the same time do not see each other, and it never does.
+_ATTACH_LINE = re.compile(r"\d+; \d+ \d+ INDEX ATTACH ", re.ASCII)
+_FOREIGN_KEY_LINE = re.compile(r"\d+; \d+ \d+ FK CONSTRAINT ", re.ASCII)  # it may need such an index
 # Several processes may disable the trigger of a partition before they have made that of the table. Event triggers must
 # come after all others, and comments and labels after what they are about.
 _AFTER_LINE = re.compile(r"\d+; \d+ \d+ (TRIGGER|EVENT TRIGGER|COMMENT|SECURITY LABEL) ", re.ASCII)
@@ -62,7 +70,7 @@ class PostgreSqlDirectory:
     def parts(self, directory: Path) -> list[Part]:
         """Return the files, having found all of them and no other."""
         lines, names = self.contents(directory), set(os.listdir(directory))
-        found = [Part(name) for name in (CONTENTS, PARALLEL_LIST, AFTER_LIST, SETTINGS_FILE)]
+        found = [Part(name) for name in (CONTENTS, *LISTS, SETTINGS_FILE)]
         found += [
             Part(_stored_name(f"{match[1]}.dat", names, directory), int(match[2]), _ROWS_END)
             for match in filter(None, map(_ROWS_LINE.match, lines))
@@ -117,13 +125,17 @@ class PostgreSqlDirectory:
         return Command((self._client.path, "--use-list={secret}", "--file=-", str(directory)), {}, _numbers(chosen))
 
     def lists(self, directory: Path) -> dict[str, bytes]:
-        """Return the lists of what is loaded by several processes, and of what by one after that, by their names."""
-        lines = self.contents(directory)
-        after = [line for line in lines if _AFTER_LINE.match(line)]
-        return {
-            PARALLEL_LIST: _numbers([line for line in lines if not _AFTER_LINE.match(line)]),
-            AFTER_LIST: _numbers(after),
-        }
+        """Return the lists of what is loaded in each step, by their names."""
+        steps: dict[str, list[str]] = {name: [] for name in LISTS}
+        for line in self.contents(directory):
+            steps[_step_of(line)].append(line)
+        return {name: _numbers(lines) for name, lines in steps.items()}
+
+
+def _step_of(line: str) -> str:
+    """Return the list that a line of the table of contents belongs to."""
+    patterns = {ATTACH_LIST: _ATTACH_LINE, FOREIGN_KEYS_LIST: _FOREIGN_KEY_LINE, AFTER_LIST: _AFTER_LINE}
+    return next((name for name, pattern in patterns.items() if pattern.match(line)), PARALLEL_LIST)
 
 
 def _numbers(lines: Sequence[str]) -> bytes:
@@ -222,8 +234,8 @@ def load_options(directory: str | Path, jobs: int, role: str | None) -> list[lis
     """
     common = ["--exit-on-error", *([f"--role={role}"] if role is not None else [])]
     return [
-        [*common, f"--jobs={jobs}", f"--use-list={directory}/{PARALLEL_LIST}"],
-        [*common, f"--use-list={directory}/{AFTER_LIST}"],
+        [*common, *([f"--jobs={jobs}"] if name in _BY_SEVERAL else []), f"--use-list={directory}/{name}"]
+        for name in LISTS
     ]
 
 
