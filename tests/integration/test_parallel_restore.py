@@ -133,6 +133,69 @@ def test_a_client_that_fails_ends_the_others_and_the_restore(
     assert server.sql(query) == "0"
 
 
+INDEXED = """
+CREATE TABLE one (id integer PRIMARY KEY, content text UNIQUE);
+CREATE TABLE two (id integer PRIMARY KEY, one integer REFERENCES one, content text);
+INSERT INTO one SELECT n, 'content ' || n FROM generate_series(1, 500) n;
+INSERT INTO two SELECT n, n, 'content ' || n FROM generate_series(1, 500) n;
+CREATE INDEX "one by ; half" ON one ((id / 2)) WHERE id > 5;
+CREATE INDEX "two" ON two (content DESC);
+COMMENT ON INDEX "two" IS 'CREATE INDEX i ON public.one USING btree (id);';
+ALTER TABLE two CLUSTER ON "two";
+CREATE VIEW grouped AS SELECT id, content FROM one GROUP BY id;
+CREATE MATERIALIZED VIEW kept AS SELECT id, content FROM two GROUP BY id;
+CREATE INDEX of_kept ON kept (content);
+"""
+
+
+@pytest.fixture
+def indexed(server: Server, host: Host, make_database: Callable[..., str]) -> str:
+    """A backup of a database with keys, indexes, and what needs them."""
+    if server.kind != "postgresql":
+        pytest.skip("other dumps define keys and indexes with their tables")
+    name = make_database("vya_indexed", INDEXED)
+    assert host.engine().backup(database_id=server.database_id, databases=[name]).ok
+    return name
+
+
+def test_keys_and_indexes_are_made_by_several_clients(
+    server: Server, host: Host, indexed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = server.fingerprint(indexed)
+    server.drop(indexed)
+    made: list[int] = []
+    build = segment_load.Loader._build
+
+    def noted(loader: segment_load.Loader, step: Step) -> None:
+        made.append(len(step.builds))
+        build(loader, step)
+
+    monkeypatch.setattr(segment_load.Loader, "_build", noted)
+
+    host.engine().restore(database_id=server.database_id, database=indexed, jobs=3)
+
+    assert compare(before, server.fingerprint(indexed)) == []
+    assert sum(made) >= 5
+
+
+def test_an_index_that_cannot_be_made_fails_the_restore(
+    server: Server, host: Host, indexed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = server.fingerprint(indexed)
+    builds = segment_load.Loader._builds
+
+    def spoilt(loader: segment_load.Loader, step: Step, share: Any) -> Iterator[bytes]:
+        yield from builds(loader, step, share)
+        yield b"CREATE INDEX ON public.no_such_table (id);\n"
+
+    monkeypatch.setattr(segment_load.Loader, "_builds", spoilt)
+
+    with pytest.raises(RestoreError, match=r"no_such_table.*The old database 'vya_indexed' is untouched"):
+        host.engine().restore(database_id=server.database_id, database=indexed, overwrite=True, jobs=2)
+
+    assert compare(before, server.fingerprint(indexed)) == []
+
+
 def test_one_job_is_one_client(
     server: Server, host: Host, make_database: Callable[..., str], shared: list[Step]
 ) -> None:

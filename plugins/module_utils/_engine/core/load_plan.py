@@ -1,15 +1,17 @@
 # Copyright (c) Vya.Digital and the vya.backupdb contributors
 # GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""In which steps an artifact is loaded: one client for definitions, several for the rows between them."""
+"""In which steps an artifact is loaded: one client for definitions, several for the rows and for their indexes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Optional
 
 from ..db.loading import Loading
+from .build_plan import BuildFinder, BuildStatement, Stretch, rounds
 from .manifest import Segment
 from .segmentation import DEFINITIONS, ROWS
 
@@ -24,11 +26,15 @@ class Step:
         segments: Its segments by their numbers, in the order in which they may be taken.
         shared: Whether several clients take them, each a segment at a time. Otherwise one client takes all.
         settings: What sets up the session of each client.
+        parts: From where to where they are taken of segments that are not taken whole, in bytes.
+        builds: What several clients make instead, of rows that have been loaded; there are no segments then.
     """
 
     segments: tuple[int, ...]
     shared: bool
     settings: bytes
+    parts: Mapping[int, Sequence[tuple[int, int]]] = field(default_factory=dict)
+    builds: Sequence[BuildStatement] = ()
 
 
 class LoadPlanner:
@@ -56,6 +62,13 @@ class LoadPlanner:
         self._known = True  # whether these are all that there are
         self._settings_at: dict[int, tuple[list[bytes], int, list[bytes]]] = {}  # where rows may be shared from
         self._parting: set[int] = set()  # segments that part rows
+        self._finder = BuildFinder(loading)
+        self._read = 0  # bytes of definitions
+
+    def skip(self) -> None:
+        """Take it that a segment of rows has passed, of which nothing need be seen."""
+        self._begin(self._segments[self._number].kind)
+        self._number += 1
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes of the artifact's plain content; they belong to one segment."""
@@ -63,13 +76,17 @@ class LoadPlanner:
         if self._passed == 0:
             self._begin(segment.kind)
         if segment.kind == DEFINITIONS:
+            self._finder.feed(piece)
             self._reader.feed(piece)
+            self._read += len(piece)
         self._passed += len(piece)
         if self._passed >= segment.plain_length:
             self._number, self._passed = self._number + 1, 0
 
     def _begin(self, kind: str) -> None:
         before = self._number - 1
+        if kind == DEFINITIONS:
+            self._finder.begin(self._number, self._read)
         if kind not in (ROWS, DEFINITIONS):
             self._parting.add(self._number)
         elif kind == DEFINITIONS or self._segments[before].kind == ROWS:
@@ -80,6 +97,7 @@ class LoadPlanner:
             self._settings_at[self._number] = (self._settings, len(self._settings), self._framing)
 
     def _heard(self, statement: bytes) -> None:
+        self._finder.heard(statement, self._reader.told)
         frames = self._loading.can_wait(statement)
         if not frames:
             self._parting.add(self._number)
@@ -115,7 +133,41 @@ class LoadPlanner:
             number = end
         if alone:
             steps.append(Step(tuple(alone), False, settings))
-        return steps
+        shared = False
+        parted: list[Step] = []
+        for step in steps:
+            parted += self._parted(step) if shared and not step.shared else [step]
+            shared = shared or step.shared
+        return parted
+
+    @property
+    def rows(self) -> Mapping[str, int]:
+        """How many rows each table has, by the names that builds have for them."""
+        found: Counter[str] = Counter()
+        for segment in self._segments:
+            for name, count in segment.tables.items():
+                found[self._loading.table_of(name)] += count
+        return found
+
+    def _parted(self, step: Step) -> list[Step]:
+        """Take builds out of a step that comes after rows, to be made by several clients where they stood."""
+        steps: list[Step] = []
+        numbers: list[int] = []
+        parts: dict[int, list[tuple[int, int]]] = {}
+        settings = step.settings
+        for number in step.segments:
+            numbers.append(number)
+            begun: Optional[Stretch] = None
+            for stretch in self._finder.stretches.get(number, []):
+                if len(stretch.builds) < 2:
+                    continue
+                parts[number] = _without(begun, stretch.start)
+                steps.append(Step(tuple(numbers), False, settings, parts))
+                steps += [Step((), False, stretch.settings, builds=each) for each in rounds(stretch.builds)]
+                numbers, parts, settings, begun = [number], {}, stretch.settings, stretch
+            if begun is not None:
+                parts[number] = _without(begun, self._segments[number].plain_length)
+        return [*steps, Step(tuple(numbers), False, settings, parts)]
 
     def _stretch(self, number: int) -> tuple[int, list[int]]:
         """Return the end of the rows that begin with a segment and of all between them, and which of it are rows."""
@@ -131,6 +183,15 @@ class LoadPlanner:
 
     def _worth_sharing(self, rows: Sequence[int]) -> bool:
         return len(rows) > 1 and sum(self._segments[number].plain_length for number in rows) >= PARALLEL_BYTES
+
+
+def _without(stretch: Optional[Stretch], end: int) -> list[tuple[int, int]]:
+    """Return where there is something else than builds, from the beginning of a stretch, or of all, to an end."""
+    begin, parts = stretch.start if stretch else 0, []
+    for start, after in stretch.holes if stretch else ():
+        parts.append((begin, start))
+        begin = after
+    return [part for part in (*parts, (begin, end)) if part[0] < part[1]]
 
 
 def rows_statement(segments: Sequence[Segment], number: int) -> tuple[bytes, bool]:

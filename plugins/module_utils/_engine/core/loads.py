@@ -13,13 +13,13 @@ from datetime import timedelta
 from typing import Optional
 
 from ..db.base import Dbms, Origin
-from ..errors import BackupDbError, RestoreError
+from ..errors import RestoreError
 from ..utils.processes import Command, ProcessTable, describe_exit
 from .directory import verify_directory
 from .segment_load import Loader, Survey, survey_artifact
 from .storage import StoredArtifact
 from .verification import refuse_unknown_strategy
-from .watching import StalledError, watch
+from .watching import StalledError, at_work, watch
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,13 @@ class Load(abc.ABC):
         self.stored = task.stored
 
     @abc.abstractmethod
-    def examine(self, progress: Callable[[int], None]) -> None:
+    def examine(self, progress: Callable[[int], None], thorough: bool) -> None:
         """Read the artifact as a whole before anything is changed for it.
+
+        Args:
+            progress: Called with the bytes of SQL read so far.
+            thorough: Whether it would be too late to find only while it is loaded that it was sealed damaged. That it
+                is what was sealed is proven in any case.
 
         Raises:
             DamageError: It is damaged, cut off or exchanged.
@@ -72,9 +77,9 @@ class LogicalLoad(Load):
 
     _survey: Optional[Survey] = None
 
-    def examine(self, progress: Callable[[int], None]) -> None:
+    def examine(self, progress: Callable[[int], None], thorough: bool) -> None:
         """Read the file as a whole, and see in which steps it can be loaded."""
-        self._survey = self._read(progress)
+        self._survey = self._read(progress, thorough)
 
     def load(self, database: str, progress: Callable[[int], None]) -> str:
         """Feed the clients."""
@@ -90,15 +95,15 @@ class LogicalLoad(Load):
             progress=progress,
         ).load()
 
-    def _read(self, progress: Callable[[int], None] = lambda _done: None) -> Survey:
+    def _read(self, progress: Callable[[int], None] = lambda _done: None, thorough: bool = False) -> Survey:
         task = self._task
-        return survey_artifact(task.stored, task.dbms.loading, task.jobs, progress)
+        return survey_artifact(task.stored, task.dbms.loading, task.jobs, progress, thorough=thorough)
 
 
 class ParallelLoad(Load):
     """A directory that the vendor's client loads with several processes."""
 
-    def examine(self, progress: Callable[[int], None]) -> None:
+    def examine(self, progress: Callable[[int], None], thorough: bool) -> None:
         """See that all files are what they were when they were sealed."""
         verify_directory(self._task.stored, self._task.processes, progress, jobs=self._task.jobs, unpacked=False)
 
@@ -119,15 +124,11 @@ class ParallelLoad(Load):
             progress(most)
             return seen
 
-        def excused() -> bool:
-            try:
-                return task.dbms.is_working(database)
-            except BackupDbError:  # it does not answer
-                return False
-
         with task.processes.start(command, stdout=subprocess.DEVNULL) as child:
             try:
-                code = watch(child, read, stall_timeout=task.stall_timeout, excused=excused)
+                code = watch(
+                    child, read, stall_timeout=task.stall_timeout, excused=lambda: at_work(task.dbms, database)
+                )
             except StalledError as exc:
                 raise RestoreError(f"{command.program} {exc.message} and has been ended.", exc.hint) from None
         if task.processes.cancelled.is_set():

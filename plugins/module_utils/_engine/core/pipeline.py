@@ -269,6 +269,7 @@ def load_chunks(
     explain: Callable[[str], str],
     progress: Optional[Callable[[int], None]] = None,
     started: Callable[[Child], None] = lambda _child: None,
+    excused: Callable[[], bool] = lambda: False,
 ) -> str:
     """Feed SQL to a client that loads it, and return what it wrote to standard error.
 
@@ -280,10 +281,12 @@ def load_chunks(
         explain: Cleans and shortens what the client wrote to standard error.
         progress: Called with the bytes taken so far.
         started: Told of the client.
+        excused: Asked once its time is up: whether somebody else, such as the server, is at work for it.
 
     Raises:
         RestoreError: The client failed or took nothing for too long.
     """
+    seconds = stall_timeout.total_seconds()
     with processes.start(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
         started(child)
         stream, total = child.process.stdin, 0
@@ -296,8 +299,10 @@ def load_chunks(
             for chunk in chunks:
                 view = memoryview(chunk)
                 while view:
-                    if not poll.poll(stall_timeout.total_seconds() * 1000):
-                        raise RestoreError(f"{command.program} took nothing for {stall_timeout} and has been ended.")
+                    while not poll.poll(seconds * 1000):
+                        if not excused():
+                            what = f"{command.program} took nothing for {stall_timeout} and has been ended."
+                            raise RestoreError(what)
                     view = view[os.write(stream.fileno(), view) :]
                 total += len(chunk)
                 if progress:
@@ -305,16 +310,24 @@ def load_chunks(
             stream.close()
         except BrokenPipeError:
             pass  # it has ended; its exit code and its words say why
-        try:
-            code = child.wait(stall_timeout.total_seconds())
-        except subprocess.TimeoutExpired:
-            raise RestoreError(f"{command.program} did not end after {stall_timeout} and has been ended.") from None
+        code = _exit_code(child, stall_timeout, excused)
     if processes.cancelled.is_set():
         raise RestoreError("The restore was stopped.")
     if code != 0:
         reason = explain(child.stderr) or "it gave no reason"
         raise RestoreError(f"{command.program} failed ({describe_exit(code)}): {reason}")
     return child.stderr
+
+
+def _exit_code(child: Child, stall_timeout: timedelta, excused: Callable[[], bool]) -> int:
+    """Wait for the end of a client that has been given all, for as long as somebody else is at work for it."""
+    while True:
+        try:
+            return child.wait(stall_timeout.total_seconds())
+        except subprocess.TimeoutExpired:
+            if not excused():
+                what = f"{child.program} did not end after {stall_timeout} and has been ended."
+                raise RestoreError(what) from None
 
 
 def read_segments(
@@ -324,6 +337,7 @@ def read_segments(
     segments: Sequence[Segment],
     algorithm: str,
     digests: Optional[list[bytes]] = None,
+    unpack: Callable[[Segment], bool] = lambda _segment: True,
 ) -> Iterator[bytes]:
     """Yield the plain content of an artifact, checking everything on the way.
 
@@ -334,6 +348,7 @@ def read_segments(
         segments: The manifest's segments.
         algorithm: ``gzip``, ``zstd`` or ``none``.
         digests: Gets the SHA-256 of each segment's stored bytes.
+        unpack: Asked of each segment; those of which it says no are read, not unpacked, and nothing of them is yielded.
 
     Raises:
         DamageError: It is cut off, damaged, has other parts than the manifest says, or another checksum.
@@ -351,9 +366,14 @@ def read_segments(
     for segment in segments:
         part = hashlib.sha256()
         plain_length = 0
-        for piece in plain_pieces(stored(segment.length, part), algorithm, what):
-            plain_length += len(piece)
-            yield piece
+        if unpack(segment):
+            for piece in plain_pieces(stored(segment.length, part), algorithm, what):
+                plain_length += len(piece)
+                yield piece
+        else:
+            plain_length = segment.plain_length
+            for _chunk in stored(segment.length, part):
+                pass
         if segment.offset != position or plain_length != segment.plain_length:
             raise DamageError(f"{what} has other parts than its manifest says.", "Use another artifact.")
         position += segment.length

@@ -149,7 +149,10 @@ class Restorer:
         tell = progress or (lambda _progress: None)
         total = plan.stored.manifest.plain_bytes
         load = self._load_of(plan, plan.stored)
-        load.examine(lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "verifying", done, total)))
+        load.examine(
+            lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "verifying", done, total)),
+            thorough=plan.exists and not plan.dbms.can_rename,
+        )
         leave({EXISTED: "yes" if plan.exists else ""})
         if plan.dbms.can_rename:
             return self._beside_and_swap(plan, load, leave, tell)

@@ -1,15 +1,15 @@
 # Copyright (c) Vya.Digital and the vya.backupdb contributors
 # GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Loading an artifact that has been read as a whole before: by one client, and rows by several."""
+"""Loading an artifact that has been read before: by one client, and rows and indexes by several."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Optional
 
@@ -17,11 +17,15 @@ from ..db.base import Dbms
 from ..db.loading import Loading
 from ..errors import ArtifactError, DamageError, RestoreError
 from ..utils.processes import Child, ProcessTable
+from .build_plan import BuildStatement, shares
 from .compression import plain_pieces
 from .load_plan import LoadPlanner, Step, rows_statement
+from .manifest import Segment
 from .pipeline import load_chunks
 from .storage import StoredArtifact
+from .together import Together
 from .verification import plain_chunks
+from .watching import at_work
 
 _STORED_BYTES = 256 * 1024  # read at a time by each client, so that many do not need much memory
 
@@ -30,29 +34,38 @@ _NAMED = 3  # how many tables a message names
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known of an artifact that was read as a whole and found right.
+    """What is known of an artifact that was read and found right.
 
     Attributes:
         stored: The artifact.
         digests: The SHA-256 of the stored bytes of each segment.
         steps: In which it is loaded.
+        rows: How many rows each table has, by the names that builds have for them.
     """
 
     stored: StoredArtifact
     digests: Sequence[bytes]
     steps: Sequence[Step]
+    rows: Mapping[str, int] = field(default_factory=dict)
 
 
 def survey_artifact(
-    stored: StoredArtifact, loading: Loading, jobs: int, progress: Optional[Callable[[int], None]] = None
+    stored: StoredArtifact,
+    loading: Loading,
+    jobs: int,
+    progress: Callable[[int], None] = lambda _done: None,
+    *,
+    thorough: bool = True,
 ) -> Survey:
-    """Read an artifact as a whole, as a verification does, and see in which steps it can be loaded.
+    """Read an artifact, compare it with its checksum, and see in which steps it can be loaded.
 
     Args:
         stored: The artifact.
         loading: What is known of its kind of dump.
         jobs: How many clients may load at a time.
         progress: Called with the bytes of SQL read so far.
+        thorough: Whether rows are unpacked, too, as a verification does. Where they are not, it is found while they are
+            loaded if they were sealed damaged.
 
     Raises:
         DamageError: It is damaged, cut off or exchanged.
@@ -62,14 +75,24 @@ def survey_artifact(
     planner = LoadPlanner(segments, loading) if jobs > 1 else None
     digests: list[bytes] = []
     done = 0
-    for piece in plain_chunks(stored, digests):
+
+    def rows(segment: Segment) -> bool:
+        nonlocal done
+        if not thorough:
+            done += segment.plain_length
+            progress(done)
+            if planner is not None:
+                planner.skip()
+        return thorough
+
+    for piece in plain_chunks(stored, digests, rows):
         if planner is not None:
             planner.feed(piece)
         done += len(piece)
-        if progress is not None:
-            progress(done)
-    steps = planner.steps() if planner is not None else [Step(tuple(range(len(segments))), False, b"")]
-    return Survey(stored, digests, steps)
+        progress(done)
+    if planner is None:
+        return Survey(stored, digests, [Step(tuple(range(len(segments))), False, b"")])
+    return Survey(stored, digests, planner.steps(), planner.rows)
 
 
 class Loader:
@@ -120,13 +143,35 @@ class Loader:
         descriptor = self._open()
         try:
             for step in self._survey.steps:
-                if step.shared:
+                if step.builds:
+                    self._build(step)
+                elif step.shared:
                     _SharedStep(self, descriptor, step).run(min(self._jobs, len(step.segments)))
                 else:
                     self.feed_client(self._alone(descriptor, step))
         finally:
             os.close(descriptor)
         return "\n".join(remarks for remarks in self._remarks if remarks)
+
+    def _build(self, step: Step) -> None:
+        """Have clients make keys and indexes, each those that are its share."""
+        parts = shares(step.builds, self._survey.rows, self._jobs)
+        Together(self.feed_client).run([self._builds(step, part) for part in parts])
+
+    def _builds(self, step: Step, builds: Sequence[BuildStatement]) -> Iterator[bytes]:
+        told = b""
+        yield self._dbms.loading.session + step.settings
+        for each in builds:
+            if each.settings != told:
+                told = each.settings
+                yield told
+            yield each.text + b"\n"
+            self._took(len(each.text))
+
+    def _took(self, count: int) -> None:
+        with self._lock:
+            self._taken += count
+            self._progress(self._taken)
 
     def _open(self) -> int:
         path = self._survey.stored.path
@@ -140,10 +185,9 @@ class Loader:
 
         def content() -> Iterator[bytes]:
             for number in step.segments:
-                yield from self.segment(descriptor, number)
+                yield from self.segment(descriptor, number, step.parts.get(number))
 
-        if step.settings:
-            yield step.settings
+        yield self._dbms.loading.session + step.settings
         yield from self._dbms.renamed(content(), manifest.database, self._database)
         if step is not self._survey.steps[-1]:
             yield self._dbms.loading.interruption
@@ -151,15 +195,17 @@ class Loader:
     def shared(self, descriptor: int, step: Step, numbers: Iterator[int]) -> Iterator[bytes]:
         """Yield what one of several clients is given: the settings, then segments for as long as there are any."""
         loading = self._dbms.loading
-        yield step.settings + loading.beginning()
+        yield loading.session + step.settings + loading.beginning()
         for number in numbers:
             before, after = loading.rows(*rows_statement(self.segments, number))
             yield before
             yield from self.segment(descriptor, number)
             yield after
 
-    def segment(self, descriptor: int, number: int) -> Iterator[bytes]:
-        """Yield the plain content of a segment.
+    def segment(
+        self, descriptor: int, number: int, parts: Optional[Sequence[tuple[int, int]]] = None
+    ) -> Iterator[bytes]:
+        """Yield the plain content of a segment, or parts of it.
 
         Raises:
             DamageError: It is not what it was before. Content may have been yielded before that.
@@ -181,13 +227,21 @@ class Loader:
                 offset += len(chunk)
                 yield chunk
 
-        for piece in plain_pieces(read(), stored.manifest.compression.get("algorithm", "gzip"), what):
+        plain_length = 0
+
+        def pieces() -> Iterator[bytes]:
+            nonlocal plain_length
+            for piece in plain_pieces(read(), stored.manifest.compression.get("algorithm", "gzip"), what):
+                plain_length += len(piece)
+                yield piece
+
+        for piece in pieces() if parts is None else _parts(pieces(), parts):
             yield piece
-            with self._lock:
-                self._taken += len(piece)
-                self._progress(self._taken)
+            self._took(len(piece))
         if digest.digest() != self._survey.digests[number]:
             raise DamageError(f"{what} has changed while it was restored.", "Use another artifact.")
+        if plain_length != segment.plain_length:
+            raise DamageError(f"{what} has other parts than its manifest says.", "Use another artifact.")
 
     def feed_client(self, chunks: Iterator[bytes], started: Callable[[Child], None] = lambda _child: None) -> None:
         """Start a client and have it load SQL to its end.
@@ -206,13 +260,10 @@ class Loader:
             stall_timeout=self._stall_timeout,
             explain=self._dbms.explain,
             started=started,
+            excused=lambda: at_work(self._dbms, self._database),
         )
         with self._lock:
             self._remarks.append(remarks)
-
-
-class _OtherClientError(Exception):
-    """Another client has failed."""
 
 
 class _SharedStep:
@@ -224,27 +275,12 @@ class _SharedStep:
         self._step = step
         self._numbers = iter(step.segments)
         self._lock = threading.Lock()
-        self._children: set[Child] = set()
-        self._failure: Optional[BaseException] = None
 
     def run(self, clients: int) -> None:
         """Load the step's segments; what the first client raises that fails goes on to the caller."""
-        threads = [threading.Thread(target=self._work, name=f"client {number + 1}") for number in range(clients)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if self._failure is not None:
-            raise self._failure
-
-    def _work(self) -> None:
-        taken: list[int] = []
-        try:
-            self._loader.feed_client(self._until_failure(taken), self._started)
-        except RestoreError as exc:
-            self._fail(self._with_tables(exc, taken))
-        except BaseException as exc:  # goes on to the caller's thread
-            self._fail(exc)
+        taken: list[list[int]] = [[] for _ in range(clients)]
+        streams = [self._loader.shared(self._descriptor, self._step, self._next_numbers(each)) for each in taken]
+        Together(self._loader.feed_client).run(streams, lambda number, exc: self._with_tables(exc, taken[number]))
 
     def _with_tables(self, exc: RestoreError, taken: Sequence[int]) -> RestoreError:
         """Add to a client's error whose rows it was given last: the server may not name the table."""
@@ -257,12 +293,6 @@ class _SharedStep:
             f"{exc.message.rstrip('.')}; it was given rows of {', '.join(tables[:_NAMED])}{more}.", exc.hint
         )
 
-    def _until_failure(self, taken: list[int]) -> Iterator[bytes]:
-        for chunk in self._loader.shared(self._descriptor, self._step, self._next_numbers(taken)):
-            if self._failure is not None:
-                raise _OtherClientError
-            yield chunk
-
     def _next_numbers(self, taken: list[int]) -> Iterator[int]:
         while True:
             with self._lock:
@@ -272,18 +302,13 @@ class _SharedStep:
             taken.append(number)
             yield number
 
-    def _started(self, child: Child) -> None:
-        with self._lock:
-            self._children.add(child)
-            if self._failure is not None:
-                child.kill()
 
-    def _fail(self, failure: BaseException) -> None:
-        """Keep the first failure, and end all clients."""
-        with self._lock:
-            if self._failure is None:
-                self._failure = failure
-            children = list(self._children)
-        for child in children:
-            if child.process.poll() is None:
-                child.kill()
+def _parts(chunks: Iterator[bytes], parts: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+    """Yield of a stream what is between some places, and read the rest."""
+    position = 0
+    for chunk in chunks:
+        for start, end in parts:
+            piece = chunk[max(start - position, 0) : max(end - position, 0)]
+            if piece:
+                yield piece
+        position += len(chunk)

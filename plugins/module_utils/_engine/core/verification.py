@@ -23,9 +23,10 @@ from .catalog import FAILED, SUCCESS, RunRecord
 from .context import Context
 from .directory import verify_directory
 from .locks import artifact_in_use
-from .manifest import Manifest
+from .manifest import Manifest, Segment
 from .marks import Mark, damage_path, write_mark
 from .pipeline import read_segments
+from .segmentation import ROWS
 from .storage import StoredArtifact, find_artifact, storage_error
 
 _TAIL_BYTES = 4096
@@ -43,12 +44,15 @@ class VerificationResult:
     error: Optional[str] = None
 
 
-def plain_chunks(stored: StoredArtifact, digests: Optional[list[bytes]] = None) -> Iterator[bytes]:
+def plain_chunks(
+    stored: StoredArtifact, digests: Optional[list[bytes]] = None, rows: Callable[[Segment], bool] = lambda _rows: True
+) -> Iterator[bytes]:
     """Yield the SQL text of an artifact, checking size, checksum, compression and structure on the way.
 
     Args:
         stored: The artifact.
         digests: Gets the SHA-256 of each segment's stored bytes.
+        rows: Asked of each segment of rows; where it says no, its checksum alone is looked at, and it is not yielded.
 
     Raises:
         DamageError: It is damaged, cut off or exchanged. Content may have been yielded before that.
@@ -67,6 +71,16 @@ def plain_chunks(stored: StoredArtifact, digests: Optional[list[bytes]] = None) 
                 f"{what} is damaged: it has {size} bytes, its manifest says {manifest.stored_bytes}.",
                 "Use another artifact.",
             )
+        left_out = 0
+        last = next((segment for segment in reversed(manifest.segments) if segment.kind != "postamble"), None)
+
+        def unpack(segment: Segment) -> bool:
+            nonlocal left_out
+            if segment.kind != ROWS or segment is last or rows(segment):
+                return True
+            left_out += segment.plain_length
+            return False
+
         dump_end = sum(s.plain_length for s in manifest.segments if s.kind != "postamble")
         position, tail = 0, b""
         for chunk in read_segments(
@@ -76,13 +90,14 @@ def plain_chunks(stored: StoredArtifact, digests: Optional[list[bytes]] = None) 
             manifest.segments,
             manifest.compression.get("algorithm", "gzip"),
             digests,
+            unpack,
         ):
-            if position < dump_end:
-                tail = (tail + chunk[: dump_end - position][-_TAIL_BYTES:])[-_TAIL_BYTES:]
+            if position + left_out < dump_end:
+                tail = (tail + chunk[: dump_end - position - left_out][-_TAIL_BYTES:])[-_TAIL_BYTES:]
             position += len(chunk)
             yield chunk
         marker = END_MARKERS.get(manifest.dbms.get("flavour", ""))
-        if position != manifest.plain_bytes or marker is None or not marker.search(tail):
+        if position + left_out != manifest.plain_bytes or marker is None or not marker.search(tail):
             raise DamageError(f"{what} is not whole: the end of the dump is missing.", "Use another artifact.")
     except OSError as exc:
         error = DamageError if exc.errno == errno.EIO else ArtifactError

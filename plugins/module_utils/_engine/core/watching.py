@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Optional
 
+from ..db.base import Dbms
 from ..errors import BackupDbError
 from ..utils.processes import Child
 
@@ -19,6 +20,14 @@ _POLL_SECONDS = 0.5
 
 class StalledError(BackupDbError):
     """A client did nothing, or took too long; the message continues a sentence that begins with its name."""
+
+
+def at_work(dbms: Dbms, database: str) -> bool:
+    """Whether a server says that it is at work in a database, so that a client may have nothing to do meanwhile."""
+    try:
+        return dbms.is_working(database)
+    except BackupDbError:  # it does not answer
+        return False
 
 
 def watch(

@@ -10,15 +10,35 @@ has at that place, and nothing else of what came before: definitions are made on
 from __future__ import annotations
 
 import abc
+from dataclasses import dataclass
+from typing import Optional
 
 from .dump_reader import DumpReader
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a statement after the rows makes of them, and others need not be made before.
+
+    Attributes:
+        table: Of which table, as :meth:`Loading.table_of` names it.
+        alone: Whether nothing else can be made of that table meanwhile.
+    """
+
+    table: str
+    alone: bool
 
 
 class Loading(abc.ABC):
     """How dumps of one kind of server are loaded by several clients.
 
     Statements are what :attr:`DumpReader.tell` is told.
+
+    Attributes:
+        session: What each client that loads is told before all else.
     """
+
+    session = b""
 
     @abc.abstractmethod
     def reader(self) -> DumpReader:
@@ -35,6 +55,22 @@ class Loading(abc.ABC):
     @abc.abstractmethod
     def can_wait(self, statement: bytes) -> bool:
         """Tell whether a statement between rows may as well be run after all of the rows that follow it."""
+
+    def build(self, statement: bytes) -> Optional[Build]:
+        """Tell what a statement after the rows makes of them, where others can be made at the same time."""
+        return None
+
+    def follows_builds(self, statement: bytes) -> bool:
+        """Tell whether a statement between builds may as well be run after all of them."""
+        return False
+
+    def table_of(self, rows: str) -> str:
+        """Return the table of rows as :attr:`Build.table` names it.
+
+        Args:
+            rows: A key of :attr:`DumpReader.rows`.
+        """
+        return rows
 
     @abc.abstractmethod
     def beginning(self) -> bytes:

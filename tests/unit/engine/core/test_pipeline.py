@@ -257,6 +257,27 @@ def test_a_client_gets_all_and_its_end_decides(tmp_path: Path) -> None:
         load("cat >/dev/null; sleep 60", iter((b"x",)), SECOND)
 
 
+def test_a_client_that_the_server_works_for_is_waited_for(tmp_path: Path) -> None:
+    asked = []
+
+    def working() -> bool:
+        asked.append(1)
+        return len(asked) < 3
+
+    def run(script: str, chunks: Iterator[bytes]) -> None:
+        asked.clear()
+        stall = timedelta(milliseconds=50)
+        table = ProcessTable()
+        load_chunks(table, shell(script), chunks, stall_timeout=stall, explain=lambda text: text, excused=working)
+
+    with pytest.raises(RestoreError, match="took nothing for"):
+        run("sleep 60", iter((b"x" * 5_000_000,)))
+    assert len(asked) == 3
+    with pytest.raises(RestoreError, match="did not end after"):
+        run("cat >/dev/null; sleep 60", iter((b"x",)))
+    assert len(asked) == 3
+
+
 def test_a_damaged_artifact_ends_the_client() -> None:
     def broken() -> Iterator[bytes]:
         yield b"x"

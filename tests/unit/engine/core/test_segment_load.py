@@ -70,6 +70,9 @@ class Clients:
     def explain(self, stderr: str) -> str:
         return stderr
 
+    def is_working(self, database: str) -> bool:
+        return False
+
 
 Load = Callable[..., str]
 
@@ -117,7 +120,7 @@ def test_all_of_it_arrives_from_several_clients(load: Load, stored: StoredArtifa
 def test_one_job_is_one_client_and_the_stream_as_it_is(load: Load, tmp_path: Path) -> None:
     load(f"cat > {tmp_path}/$$", jobs=1)
     (text,) = (path.read_bytes() for path in tmp_path.iterdir() if path.name.isdigit())
-    assert text == postgresql({"a": ROWS}).replace(b"TABLE public", b"TABLE copy")
+    assert text == Clients.loading.session + postgresql({"a": ROWS}).replace(b"TABLE public", b"TABLE copy")
 
 
 def test_the_first_client_that_fails_ends_the_others(load: Load) -> None:
@@ -180,7 +183,34 @@ def test_being_told_to_stop_ends_all_clients(stored: StoredArtifact) -> None:
     assert not processes._children
 
 
-def test_a_damaged_artifact_is_not_surveyed(stored: StoredArtifact) -> None:
+@pytest.mark.parametrize("thorough", [True, False])
+def test_a_damaged_artifact_is_not_surveyed(stored: StoredArtifact, thorough: bool) -> None:
     damaged = dataclasses.replace(stored, manifest=dataclasses.replace(stored.manifest, sha256="0" * 64))
     with pytest.raises(DamageError, match="SHA-256"):
-        survey_artifact(damaged, Clients.loading, 2)
+        survey_artifact(damaged, Clients.loading, 2, thorough=thorough)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_rows_that_are_not_unpacked_are_planned_alike(stored: StoredArtifact, jobs: int) -> None:
+    told: list[int] = []
+    quick = survey_artifact(stored, Clients.loading, jobs, told.append, thorough=False)
+    assert quick == survey_artifact(stored, Clients.loading, jobs)
+    assert told[-1] == stored.manifest.plain_bytes
+
+
+def test_rows_that_were_sealed_damaged_are_found_before_all_is_loaded(load: Load, stored: StoredArtifact) -> None:
+    """Their checksum is right: it is that of what cannot be unpacked, or of other rows."""
+    manifest = stored.manifest
+    for change in (lambda data: b"\0" * len(data), lambda data: gzip.compress(b"few")[:10] + data[10:]):
+        segment = manifest.segments[4]
+        content = bytearray(stored.path.read_bytes())
+        place = slice(segment.offset, segment.offset + segment.length)
+        content[place] = change(bytes(content[place]))
+        stored.path.write_bytes(content)
+        sealed = dataclasses.replace(manifest, sha256=hashlib.sha256(content).hexdigest())
+        survey = survey_artifact(dataclasses.replace(stored, manifest=sealed), Clients.loading, 2, thorough=False)
+        dbms: Any = Clients("cat > /dev/null")
+        stall = timedelta(seconds=20)
+        loader = Loader(ProcessTable(), dbms, survey, "copy", jobs=2, stall_timeout=stall, progress=lambda _done: None)
+        with pytest.raises(DamageError):
+            loader.load()
