@@ -139,9 +139,9 @@ CREATE TABLE two (id integer PRIMARY KEY, one integer REFERENCES one, content te
 INSERT INTO one SELECT n, 'content ' || n FROM generate_series(1, 500) n;
 INSERT INTO two SELECT n, n, 'content ' || n FROM generate_series(1, 500) n;
 CREATE INDEX "one by ; half" ON one ((id / 2)) WHERE id > 5;
-CREATE INDEX "two" ON two (content DESC);
-COMMENT ON INDEX "two" IS 'CREATE INDEX i ON public.one USING btree (id);';
-ALTER TABLE two CLUSTER ON "two";
+CREATE INDEX "two by content" ON two (content DESC);
+COMMENT ON INDEX "two by content" IS 'CREATE INDEX i ON public.one USING btree (id);';
+ALTER TABLE two CLUSTER ON "two by content";
 CREATE VIEW grouped AS SELECT id, content FROM one GROUP BY id;
 CREATE MATERIALIZED VIEW kept AS SELECT id, content FROM two GROUP BY id;
 CREATE INDEX of_kept ON kept (content);
