@@ -24,7 +24,7 @@ from .connection import connect, in_words, mysql_engine, mysql_socket
 from .mysql_examination import Examination
 from .mysql_grants import grant_statements, quote_name, quote_text
 from .mysql_inspection import Query, database_settings, inspect_database
-from .mysql_load import read_load
+from .mysql_load import makes_keys, read_load
 from .mysql_loading import MySqlLoading
 from .mysql_position import SNAPSHOT_OPTION, current_point
 from .mysql_restored import count_rows, refresh_statistics
@@ -128,6 +128,10 @@ class MySql(Dbms):
                     return [dict(row) for row in connection.exec_driver_sql(statement).mappings()]
 
             return read_load(query, server, replication)
+
+    def is_working(self, database: str) -> bool:
+        """Whether a session in a database makes keys of many rows, as after those of a table of MyISAM or Aria."""
+        return makes_keys(self._rows("SHOW PROCESSLIST"), database)
 
     def all_databases(self) -> set[str]:
         """Return the names of all databases."""

@@ -5,13 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import ServerError
 from .base import Load, Server
 
 NamedRows = Callable[[str], Sequence[Mapping[str, Any]]]
+
+# States of a session that makes keys of many rows by one statement; in none of them does it wait for another's lock
+# (manuals of MySQL, section 10.14, and of MariaDB, "General Thread States").
+_MAKES_KEYS = re.compile(r"Repair |manage keys|altering table|copy to tmp table", re.IGNORECASE)
+_DATABASE, _STATE = 3, 6  # columns of SHOW PROCESSLIST
 
 
 def read_load(query: NamedRows, server: Server, replication: bool) -> Load:
@@ -28,6 +34,18 @@ def read_load(query: NamedRows, server: Server, replication: bool) -> Load:
     running = int(query("SHOW GLOBAL STATUS LIKE 'Threads_running'")[0]["Value"]) - 1
     lags = [_seconds_behind(row) for row in _sources(query, server)] if replication else []
     return Load(max(0, running), max(lags, default=0.0))
+
+
+def makes_keys(sessions: Iterable[Sequence[Any]], database: str) -> bool:
+    """Whether a session in a database makes keys of rows that are there already.
+
+    Args:
+        sessions: What SHOW PROCESSLIST says.
+        database: The database.
+    """
+    return any(
+        each[_DATABASE] == database and _MAKES_KEYS.match(str(each[_STATE] or "")) is not None for each in sessions
+    )
 
 
 def _sources(query: NamedRows, server: Server) -> Sequence[Mapping[str, Any]]:
