@@ -38,6 +38,7 @@ DEFAULT_CONFIG_PATH = Path("/etc/vya-backupdb/config.yml")
 
 _PARALLEL = ("postgresql",)  # the makes whose databases can be dumped by several processes
 _LEAST_BANDWIDTH = 64 * 1024
+_LEAST_MEMORY = 64 * 1024**2
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -253,9 +254,12 @@ class Verification(Section):
 
     ``after_backup`` reads each new artifact, and a damaged one is a failed backup. ``before_retention`` reads those
     that are to stay and have not been read yet before any other is removed. ``schedule`` reads all of them by a timer.
+    ``content_checksums`` has each backup read the tables once more in the server, so that a drill can tell that no row
+    is missing and no value other than it was there.
     """
 
     after_backup: bool = False
+    content_checksums: bool = False
     before_retention: bool = True
     schedule: Optional[Schedule] = None
 
@@ -380,6 +384,44 @@ class Mail(Section):
     on_failure: tuple[str, ...] = ()
 
 
+class Drill(Section):
+    """Drills: artifacts are loaded into a scratch server on this host and compared with what their manifests say.
+
+    By the timer of ``schedule``, databases take turns such that each is proven within ``every_days``. The scratch
+    server lives in ``directory`` (below the state directory if unset) and gets ``memory`` for its caches.
+    """
+
+    every_days: int = Field(default=30, ge=1)
+    schedule: Optional[Schedule] = None
+    directory: Optional[Path] = None
+    memory: str = "256MiB"
+    timeout: timedelta = timedelta(hours=12)
+
+    @field_validator("directory")
+    @classmethod
+    def _absolute(cls, value: Optional[Path]) -> Optional[Path]:
+        if value is not None and not value.is_absolute():
+            raise ValueError("must be an absolute path")
+        return value
+
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _duration(cls, value: object) -> object:
+        return parse_duration(value)
+
+    @field_validator("memory")
+    @classmethod
+    def _enough(cls, value: str) -> str:
+        if bytes_of(value, 0) < _LEAST_MEMORY:
+            raise ValueError(f"{value!r} is too little for a server; write for example 256MiB, at least 64MiB")
+        return value
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory as a number."""
+        return bytes_of(self.memory, 0)
+
+
 class Notifications(Section):
     """Who is told of a run's end."""
 
@@ -405,6 +447,7 @@ class Config(Section):
     policies: tuple[Policy, ...] = ()
     notifications: Notifications = Notifications()
     metrics: Metrics = Metrics()
+    drill: Drill = Drill()
     max_dumps: Optional[int] = Field(default=None, ge=1, description="On this host at a time, whoever makes them.")
 
     @field_validator("hostname")
@@ -435,6 +478,11 @@ class Config(Section):
                         " instances, and the others a policy with the strategy logical"
                     )
         return self
+
+    @property
+    def scratch_directory(self) -> Path:
+        """Where scratch servers live."""
+        return self.drill.directory or self.state_directory / "scratch"
 
     def instance(self, database_id: str) -> Instance:
         """Return the instance of that ``database_id``.

@@ -16,6 +16,7 @@ from .core.backup import Progress, ProgressCallback, planned
 from .core.batch import make_backups
 from .core.catalog import SUCCESS, Catalog
 from .core.context import Context
+from .core.drill import Driller, choose_to_drill
 from .core.events import Observers
 from .core.extraction import extract_table
 from .core.holds import put_hold, take_hold_off
@@ -25,6 +26,7 @@ from .core.recovery import recover_restores
 from .core.restoration import RestoreRequest, restore_database
 from .core.restore import choose_artifact
 from .core.retention import accept_database, databases_of, prune_database
+from .core.scratch_space import ScratchSpace
 from .core.selection import select_jobs
 from .core.stopping import stopped_by_signals
 from .core.storage import Storage
@@ -39,6 +41,7 @@ from .reports import (
     BackupReport,
     CheckReport,
     ContentsReport,
+    DrillReport,
     HoldReport,
     InfoReport,
     RestoreReport,
@@ -163,6 +166,7 @@ class Engine:
         with stopped_by_signals(self._processes), self.catalog.kept_open():
             self._context.close_vanished()
             recover_restores(self._context)  # before anybody asks which databases there are
+            ScratchSpace(self.config.scratch_directory).remove_dead()
             jobs = select_jobs(self.config, self._connect, policy, database_id, databases)
             ended = make_backups(self._context, jobs, followed, progress)
             pruned = []
@@ -377,6 +381,38 @@ class Engine:
             chosen = choose_to_verify(self._context, artifact, database_id, database, followed, newest_only)
             results = verify_several(self._context, chosen, policy, progress)
         return VerificationReport(any(r.outcome == SUCCESS for r in results), tuple(results))
+
+    def drill(
+        self,
+        *,
+        database_id: Optional[str] = None,
+        database: Optional[str] = None,
+        artifact: Optional[Path] = None,
+        due: bool = False,
+        progress: Optional[ProgressCallback] = None,
+    ) -> DrillReport:
+        """Load the newest artifact of each database into a scratch server on this host and compare what came back.
+
+        Those that pass are marked as ``restored``, with how long the restore took.
+
+        Args:
+            database_id: Only databases of this instance.
+            database: Only databases of this name.
+            artifact: The artifact at this path instead.
+            due: Only those whose turn it is, such that each is proven within ``drill.every_days``.
+            progress: Told how far it is.
+
+        Raises:
+            BackupDbError: The storage or the catalog cannot be used, or another drill is at work; drills that fail
+                or cannot be made are results, not errors.
+        """
+        if database_id is not None and artifact is None:
+            self.config.instance(database_id)
+        with stopped_by_signals(self._processes), self.catalog.kept_open():
+            self._context.close_vanished()
+            chosen = choose_to_drill(self._context, artifact, database_id, database, due)
+            results = Driller(self._context, progress).drill_several(chosen)
+        return DrillReport(any(result.outcome == SUCCESS for result in results), tuple(results))
 
     def info(self, *, database_id: Optional[str] = None, database: Optional[str] = None) -> InfoReport:
         """Return what exists: artifacts with their proof, and the databases that have none."""

@@ -84,6 +84,14 @@ class RestoreError(BackupDbError):
     exit_code = 7
 
 
+class DrillError(BackupDbError):
+    """What a drill loaded is not what the manifest says: the artifact does not bring back what was backed up."""
+
+
+class NotPossibleError(BackupDbError):
+    """A drill cannot be made on this host, so that nothing is known of the artifact."""
+
+
 class DatabaseLostError(RestoreError):
     """A restore failed and the old database could not be brought back; its sealed safety backup is named."""
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from .core.backup import BackupResult
-from .core.catalog import FAILED
+from .core.catalog import FAILED, SUCCESS
+from .core.drill import DrillResult
 from .core.storage import StoredArtifact
 from .core.verification import VerificationResult
 from .utils.clock import to_text
@@ -184,6 +185,19 @@ class ContentsReport(Report):
             approximate=bool(manifest.row_counts.get("approximate")),
             warnings=manifest.warnings,
         )
+
+
+@dataclass(frozen=True)
+class DrillReport(Report):
+    """How each drill ended."""
+
+    changed: bool
+    results: tuple[DrillResult, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every artifact was proven."""
+        return all(result.outcome == SUCCESS for result in self.results)
 
 
 @dataclass(frozen=True)

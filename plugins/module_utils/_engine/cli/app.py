@@ -13,6 +13,7 @@ from .. import __version__
 from ._typer import typer
 from .commands_backup import backup
 from .commands_config import config_app
+from .commands_drill import drill
 from .commands_extract import extract
 from .commands_holds import accept, adopt_storage, pin, unpin
 from .commands_inspect import check, list_artifacts, status
@@ -66,6 +67,7 @@ app.command("extract")(extract)
 app.command("list")(list_artifacts)
 app.command("show")(show)
 app.command("verify")(verify)
+app.command("drill")(drill)
 app.command("prune")(prune)
 app.command("pin")(pin)
 app.command("unpin")(unpin)

@@ -242,6 +242,7 @@ class BackupRunner:
                 row_counts=content.facts.row_counts,
                 position=content.facts.position,
                 server_bytes=session.inspection.size_bytes,
+                figures=content.facts.figures.to_document(),
                 format=dump.extension.removeprefix("."),
                 strategy=job.policy.strategy,
                 **content.described,

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 ALL_DATABASES = "*"  # stands for a database's name where an instance could not even list them
 OPEN, SUCCESS, FAILED, VANISHED, LOST = "running", "success", "failed", "vanished", "lost"
+IMPOSSIBLE = "not possible"
+RESTORE_SECONDS = "restore_seconds"  # in the traces of a drill
 VANISHED_ERROR = "The process ended without a word: killed, or the machine stopped."
 
 
@@ -44,8 +46,9 @@ class RunRecord:
 
     Attributes:
         run_id: Its identity (UUID).
-        kind: ``backup``, ``restore``, ``verification``, ``retention`` (one removal), ``recovery`` (what a vanished
-            restore had left was put right) or ``acceptance`` (someone said that a database is meant to be as it is).
+        kind: ``backup``, ``restore``, ``verification``, ``drill``, ``retention`` (one removal), ``recovery`` (what a
+            vanished restore had left was put right) or ``acceptance`` (someone said that a database is meant to be as
+            it is).
         database_id: The instance.
         database: The database.
         policy: The policy that asked for it.
@@ -53,15 +56,17 @@ class RunRecord:
         user: Who started it.
         started_at: When it began.
         ended_at: When it ended; None while it runs.
-        outcome: ``running``, ``success``, ``failed``, ``vanished`` (its process died without a word) or ``lost`` (a
-            restore failed and the old database could not be brought back).
+        outcome: ``running``, ``success``, ``failed``, ``vanished`` (its process died without a word), ``lost`` (a
+            restore failed and the old database could not be brought back) or ``not possible`` (a drill that this host
+            cannot make).
         artifact: The artifact's path, where there is one.
         stored_bytes: The artifact's size.
         plain_bytes: The size of the SQL text in it.
         error: Why it failed.
         reason: Why it was done: what retention says of an artifact that it removes.
         server_bytes: The server's own figure for the size of the database that was dumped.
-        traces: What a run that dies would leave behind, by name: side databases, a safety backup.
+        traces: What a run that dies would leave behind, by name: side databases, a safety backup. Of a drill, how long
+            the restore took.
     """
 
     run_id: str

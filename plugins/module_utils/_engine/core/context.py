@@ -14,7 +14,7 @@ from ..config import Config, Instance
 from ..db.base import Dbms
 from ..utils.clock import Clock
 from ..utils.processes import ProcessTable
-from .catalog import FAILED, LOST, SUCCESS, Catalog, RunRecord
+from .catalog import FAILED, IMPOSSIBLE, LOST, SUCCESS, Catalog, RunRecord
 from .events import Batch, Observers
 from .ownership import Ownership
 from .space import Room
@@ -83,6 +83,7 @@ class Context:
         error: Optional[str] = None,
         *,
         lost: bool = False,
+        impossible: bool = False,
         artifact: Optional[str] = None,
         stored_bytes: Optional[int] = None,
         plain_bytes: Optional[int] = None,
@@ -94,6 +95,7 @@ class Context:
             run: The run.
             error: Why it failed.
             lost: A restore failed and the old database could not be brought back.
+            impossible: A drill could not be made on this host.
             artifact: The artifact's path.
             stored_bytes: Its size.
             plain_bytes: The size of the SQL text in it.
@@ -101,7 +103,7 @@ class Context:
         """
         record = self.catalog.finish(
             run.run_id,
-            LOST if lost else FAILED if error else SUCCESS,
+            LOST if lost else IMPOSSIBLE if impossible else FAILED if error else SUCCESS,
             error=error,
             artifact=artifact,
             stored_bytes=stored_bytes,

@@ -32,7 +32,8 @@ class LogicalDump(Dump):
 
     def session(self) -> AbstractContextManager[DumpSession]:
         """Watch over a dump in one stream."""
-        return self._task.dbms.dump_session(self._task.database)
+        contents = self._task.policy.verification.content_checksums
+        return self._task.dbms.dump_session(self._task.database, contents)
 
     def begin(self, path: Path) -> Partial:
         """Make the file."""

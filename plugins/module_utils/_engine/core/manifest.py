@@ -99,6 +99,10 @@ class Manifest:
             whose rows no dump carries, and why.
         position: Where in the server's log the content stands: the log's ``type`` (``binlog``, ``lsn``, or None with a
             ``reason``); the content is not before ``from`` and not after ``to``; ``approximate`` where those differ.
+        figures: What the server said of the content, see :class:`.Figures`; None in artifacts of engines that did not
+            ask.
+        drill: The last drill that this artifact passed: ``at``, ``seconds`` (how long the restore took), and what was
+            ``compared``.
         segments: The parts of the artifact in their order, where it is one file.
         files: Its files, where it is a directory.
         warnings: What the artifact cannot promise, in sentences.
@@ -139,6 +143,8 @@ class Manifest:
     row_counts: dict[str, Any] = field(default_factory=dict)
     position: Optional[dict[str, Any]] = None
     server_bytes: Optional[int] = None
+    figures: Optional[dict[str, Any]] = None
+    drill: Optional[dict[str, Any]] = None
     proof: str = "sealed"
     proven_at: Optional[datetime] = None
     format: str = "sql.gz"

@@ -44,7 +44,8 @@ class ParallelDump(Dump):
     def session(self) -> AbstractContextManager[DumpSession]:
         """Watch over a dump into a directory."""
         compression, jobs = self._task.policy.compression, self._task.policy.limits.jobs
-        options = DirectoryOptions(jobs, compression.algorithm, compression.level)
+        contents = self._task.policy.verification.content_checksums
+        options = DirectoryOptions(jobs, compression.algorithm, compression.level, contents)
         return self._task.dbms.directory_session(self._task.database, options)
 
     def begin(self, path: Path) -> Partial:

@@ -1,7 +1,7 @@
 # Copyright (c) Vya.Digital and the vya.backupdb contributors
 # GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Schedules as systemd knows them: a service and a timer for each policy's backups, and for its verification."""
+"""Schedules as systemd knows them: a service and a timer for each policy's backups, its verification, and drills."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from ..security.keys import NO_KEY
 
 UNIT_PREFIX = "vya-backupdb-backup-"
 VERIFY_PREFIX = "vya-backupdb-verify-"
-UNIT_PREFIXES = (UNIT_PREFIX, VERIFY_PREFIX)
+DRILL_UNIT = "vya-backupdb-drill"
+UNIT_PREFIXES = (UNIT_PREFIX, VERIFY_PREFIX, f"{DRILL_UNIT}.")
 EXECUTABLE = Path("/opt/vya-backupdb/venv/bin/vya-backupdb")
 USER = "vya-backupdb"
 _SAFE_WORD = re.compile(r"[\w/.:@%+=,$-]+")
@@ -32,7 +33,7 @@ def render_units(
     user: str = USER,
     group: str | None = None,
 ) -> dict[str, str]:
-    """Write a service and a timer for every policy that has a schedule, and for every verification that has one.
+    """Write a service and a timer for every policy that has a schedule, for every verification, and for drills.
 
     Args:
         config: The host's configuration.
@@ -54,27 +55,35 @@ def render_units(
             (VERIFY_PREFIX, "verify", "Verification of the backups", policy.verification.schedule),
         ):
             if schedule is not None:
-                work = _Work(command, what, policy.name, policy.limits)
+                words = f"{what} of the policy {policy.name}"
+                work = _Work(f"{command} --policy {policy.name}", words, policy.limits)
                 name = prefix + policy.name
                 units[f"{name}.service"] = _service(config, work, executable, config_path, user, group or user)
                 units[f"{name}.timer"] = _timer(work, schedule, config_path)
+    if config.drill.schedule is not None:
+        # A server gives files the owner that they have; without a capability nobody can do more by that.
+        work = _Work("drill --due", "Drills with the backups", Limits(), " @chown")
+        units[f"{DRILL_UNIT}.service"] = _service(config, work, executable, config_path, user, group or user)
+        units[f"{DRILL_UNIT}.timer"] = _timer(work, config.drill.schedule, config_path)
     return units
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What a unit does: the command, in words, and for which policy."""
+    """What a unit does: the command, the same in words, within which limits, and with which other system calls."""
 
     command: str
     words: str
-    policy: str
     limits: Limits
+    calls: str = ""
 
 
 def _service(config: Config, work: _Work, executable: Path, config_path: Path, user: str, group: str) -> str:
     writable = [config.storage.root, config.state_directory]
     if config.metrics.textfile_directory is not None:
         writable.append(config.metrics.textfile_directory)
+    if config.drill.directory is not None and config.drill.schedule is not None:
+        writable.append(config.drill.directory)
     used = [*writable, config_path]
     for instance in config.instances:
         used += [path for path in (instance.socket, instance.tls.ca_file) if path is not None]
@@ -82,7 +91,7 @@ def _service(config: Config, work: _Work, executable: Path, config_path: Path, u
         origin=_plain(config_path),
         words=work.words,
         command=work.command,
-        policy=work.policy,
+        calls=work.calls,
         weights="\n".join(_weights(work.limits)),
         storage=_quoted(config.storage.root),
         user=user,
@@ -121,7 +130,7 @@ def _timer(work: _Work, schedule: Schedule, config_path: Path) -> str:
     if schedule.window:
         # The delay differs between hosts, so that not all of them start at once, but is always the same for a host.
         lines += [f"RandomizedDelaySec={_seconds(schedule.window)}", "FixedRandomDelay=yes"]
-    return _TIMER.format(origin=_plain(config_path), words=work.words, policy=work.policy, lines="\n".join(lines))
+    return _TIMER.format(origin=_plain(config_path), words=work.words, lines="\n".join(lines))
 
 
 def _seconds(duration: timedelta) -> str:
@@ -159,14 +168,14 @@ def _quoted(path: Path, prefix: str = "") -> str:
 _SERVICE = """\
 # Made from {origin}; changes here are lost.
 [Unit]
-Description={words} of the policy {policy}
+Description={words}
 Wants=network-online.target
 After=network-online.target mariadb.service mysql.service mysqld.service postgresql.service
 RequiresMountsFor={storage}
 
 [Service]
 Type=oneshot
-ExecStart={executable} --config {config} {command} --policy {policy} --trigger timer
+ExecStart={executable} --config {config} {command} --trigger timer
 User={user}
 Group={group}
 LoadCredential=host.key:{key_file}
@@ -214,14 +223,14 @@ SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 # setpriv, which lets clients end with us, sets the capabilities that it has, none of them, anew.
-SystemCallFilter=capset
+SystemCallFilter=capset{calls}
 SystemCallErrorNumber=EPERM
 """
 
 _TIMER = """\
 # Made from {origin}; changes here are lost.
 [Unit]
-Description=Times of: {words} of the policy {policy}
+Description=Times of: {words}
 
 [Timer]
 {lines}

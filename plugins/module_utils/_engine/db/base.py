@@ -23,6 +23,7 @@ from ..utils.processes import Command, ProcessTable, describe_exit
 if TYPE_CHECKING:
     from .directory import DirectoryOptions, DirectorySession
     from .dump_session import DumpSession
+    from .figures import Figures
     from .loading import Loading
 
 _USE_LOGICAL = "Set the policy's strategy to logical."
@@ -177,12 +178,31 @@ class Dbms(abc.ABC):
         """Return what there is to know of a database; it must exist."""
 
     @abc.abstractmethod
+    def figures(self, database: str) -> Figures:
+        """Return the figures of a database that nobody else uses, contents included."""
+
+    @abc.abstractmethod
+    def make_needed(self, origin: Origin, accounts: Sequence[tuple[str, str]], directory: Path) -> None:
+        """Make on a scratch server what an artifact names and does not bring along.
+
+        Args:
+            origin: Where the artifact comes from.
+            accounts: Accounts that have grants, user and host.
+            directory: An existing directory that the server may write to.
+        """
+
+    @abc.abstractmethod
     def plan_dump(self, database: str, inspection: Inspection) -> DumpPlan:
         """Find the fitting client and say how it is called; nothing is dumped yet."""
 
     @abc.abstractmethod
-    def dump_session(self, database: str) -> AbstractContextManager[DumpSession]:
-        """Look at a database and watch over a dump of it, which is to be made while the context lasts."""
+    def dump_session(self, database: str, contents: bool = False) -> AbstractContextManager[DumpSession]:
+        """Look at a database and watch over a dump of it, which is to be made while the context lasts.
+
+        Args:
+            database: The database.
+            contents: Whether its tables are read to sum up their rows.
+        """
 
     def directory_session(self, database: str, options: DirectoryOptions) -> AbstractContextManager[DirectorySession]:
         """Look at a database and watch over a dump of it into a directory, to be made while the context lasts."""

@@ -25,11 +25,13 @@ class DirectoryOptions:
         jobs: How many processes dump at a time.
         algorithm: Of compression: ``gzip``, ``zstd`` or ``none``.
         level: Of compression, or ``auto``.
+        contents: Whether tables are read to sum up their rows.
     """
 
     jobs: int
     algorithm: str
     level: int | str
+    contents: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import DumpError
 from ..utils.processes import Command
 from .base import DumpPlan, Inspection
 from .dump_reader import Cut, DumpReader
+from .figures import Figures
 
 COUNTED = "counted in the dump while it was written"
 _NAMED = 10  # how many objects a message spells out
@@ -30,12 +31,14 @@ class DumpFacts:
             and the tables of which a dump carries no rows (``left_out``, with the reason of each).
         position: Where in the server's log the content stands: the ``type`` of log (``binlog``, ``lsn``, or None with
             a ``reason``); the content is not before ``from`` and not after ``to``; ``approximate`` where they differ.
+        figures: What the server says of the content.
     """
 
     inventory: dict[str, list[str]]
     rows: dict[str, int]
     row_counts: dict[str, Any]
     position: dict[str, Any]
+    figures: Figures = field(default_factory=Figures)
 
 
 class DumpSession(abc.ABC):

@@ -21,7 +21,9 @@ from ..utils.processes import Command, ProcessTable
 from .base import Check, Client, Dbms, DumpPlan, Inspection, Load, Origin, Server, version_number
 from .clients import known_options, knows_option, mysql_client
 from .connection import connect, in_words, mysql_engine, mysql_socket
+from .figures import Figures
 from .mysql_examination import Examination
+from .mysql_figures import read_after, read_moment
 from .mysql_grants import grant_statements, quote_name, quote_text
 from .mysql_inspection import Query, database_settings, inspect_database
 from .mysql_load import makes_keys, read_load
@@ -80,7 +82,8 @@ class MySql(Dbms):
 
             def query(statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
                 with in_words(self.instance, self.redactor):
-                    return [tuple(row) for row in connection.exec_driver_sql(statement, dict(parameters or {}))]
+                    result = connection.exec_driver_sql(statement, dict(parameters or {}))
+                    return [tuple(row) for row in result] if result.returns_rows else []
 
             self._own.query = query
             try:
@@ -157,13 +160,23 @@ class MySql(Dbms):
         return self._plan(database, inspection, writes_position=False)
 
     @contextlib.contextmanager
-    def dump_session(self, database: str) -> Iterator[MySqlDumpSession]:
+    def dump_session(self, database: str, contents: bool = False) -> Iterator[MySqlDumpSession]:
         """Look at a database and watch over a dump of it, which is to be made while the context lasts."""
         with self._connected() as query:
             inspection = self._inspect(query, database)
+            moment = read_moment(query, self._server, database, contents)
             before = current_point(query, self._server)
             plan = self._plan(database, inspection, writes_position=not before.reason)
-        yield MySqlDumpSession(self._connected, self._server, database, inspection, plan, before)
+
+        def figures(query: Query) -> Figures:
+            return read_after(query, self._server, database, moment)
+
+        yield MySqlDumpSession(self._connected, self._server, database, inspection, plan, before, figures)
+
+    def figures(self, database: str) -> Figures:
+        """Return the figures of a database that nobody else uses, contents included."""
+        with self._connected() as query:
+            return read_moment(query, self._server, database, contents=True).figures()
 
     def _plan(self, database: str, inspection: Inspection, *, writes_position: bool) -> DumpPlan:
         flavour = self._server.flavour
@@ -305,6 +318,16 @@ class MySql(Dbms):
         if database_settings(self._rows, self._server, database).get("read_only") == "True":
             self._execute(f"ALTER DATABASE {quote_name(database)} READ ONLY = 0")
         self._execute(f"DROP DATABASE {quote_name(database)}")
+
+    def make_needed(self, origin: Origin, accounts: Sequence[tuple[str, str]], directory: Path) -> None:
+        """Make the accounts and roles that definers and grants name, without passwords."""
+        needs = origin.settings.get("needs") or {}
+        definers = [tuple(str(name).rpartition("@")[::2]) for name in needs.get("definers", ()) if "@" in name]
+        for user, host in dict.fromkeys((*accounts, *definers)):
+            if host:
+                self._execute(f"CREATE USER IF NOT EXISTS {quote_text(user)}@{quote_text(host)}")
+            elif self._server.flavour == "mariadb":
+                self._execute(f"CREATE ROLE IF NOT EXISTS {quote_name(user)}")
 
     def rename_database(self, old: str, new: str) -> None:
         """Refuse: MySQL and MariaDB cannot rename a database."""

@@ -15,6 +15,8 @@ from typing import Any
 
 from .mysql_inspection import Query, named
 
+Account = tuple[str, str]  # user and host
+
 _WITHIN = named("TABLE_SCHEMA")
 # Level, account, pattern or table, privilege, whether it may be granted on, column.
 _GRANTS = " UNION ALL ".join(
@@ -33,6 +35,7 @@ _ROUTINE = (
     f" OR ({named('CONVERT(BINARY CONVERT(Db USING latin1) USING utf8mb4)')})"
 )
 _ROUTINES = f"SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE {named('ROUTINE_SCHEMA')}"
+_MAY_GRANT = " WITH GRANT OPTION"
 _GRANTEE = re.compile(r"'(.*)'@'(.*)'", re.DOTALL)
 
 
@@ -56,21 +59,43 @@ def grant_statements(query: Query, database: str) -> list[str]:
     Raises:
         ServerError: The account may not read the grants (it needs SELECT on the database ``mysql``).
     """
-    own = {"database": database}
     # (account, object clause after the database's name, kind of object) -> privileges
-    privileges: dict[tuple[tuple[str, str], str, str], set[str]] = defaultdict(set)
-    grantable: set[tuple[tuple[str, str], str, str]] = set()
-
-    def add(account: tuple[str, str], target: str, kind: str, privilege: str, may_grant: bool) -> None:
+    privileges: dict[tuple[Account, str, str], set[str]] = defaultdict(set)
+    grantable: set[tuple[Account, str, str]] = set()
+    for account, target, kind, privilege in read_privileges(query, database):
         key = (account, target, kind)
-        privileges[key].add(privilege)
-        if may_grant:
+        privileges[key].add(privilege.removesuffix(_MAY_GRANT))
+        if privilege.endswith(_MAY_GRANT):
             grantable.add(key)
+    statements = [_statement(database, *key, sorted(privileges[key]), key in grantable) for key in sorted(privileges)]
+    if not statements:
+        return []
+    return [
+        "SET @vya_sql_mode = @@SESSION.sql_mode, @@SESSION.sql_mode = '';\n",
+        *statements,
+        "SET @@SESSION.sql_mode = @vya_sql_mode;\n",
+    ]
 
+
+def read_privileges(query: Query, database: str) -> list[tuple[Account, str, str, str]]:
+    """Return each privilege on a database and its objects: account, object, kind of object and privilege.
+
+    The object is a clause after the database's name; of the database itself ``*``, NUL and the pattern that was
+    granted. What may be granted on ends with ``WITH GRANT OPTION``.
+
+    Args:
+        query: Runs a statement with parameters and returns its rows.
+        database: The database whose grants are meant.
+
+    Raises:
+        ServerError: The account may not read the grants (it needs SELECT on the database ``mysql``).
+    """
+    own = {"database": database}
+    found: list[tuple[Account, str, str, str]] = []
     for level, grantee, target, privilege, may_grant, column in query(_GRANTS, own):
         what = f"*\0{target}" if level == "SCHEMA" else quote_name(target)
         which = f"{privilege} ({quote_name(column)})" if level == "COLUMN" else privilege
-        add(_account(grantee), what, "", which, may_grant == "YES")
+        found.append((_account(grantee), what, "", which + (_MAY_GRANT if may_grant == "YES" else "")))
     # Grants on routines outlive these, so those on what is gone are left out: they could not be made again.
     of_routines = query(_ROUTINE, own)
     names_of_routines = query(_ROUTINES, own) if of_routines else []
@@ -80,17 +105,10 @@ def grant_statements(query: Query, database: str) -> list[str]:
         if routine is None:
             continue
         names = {name.strip().upper() for name in _decoded(granted).split(",") if name.strip()}
-        for privilege in names - {"GRANT"} or {"USAGE"}:
-            account = (_decoded(user), _decoded(host))
-            add(account, quote_name(routine), f"{_decoded(kind)} ", privilege, "GRANT" in names)
-    statements = [_statement(database, *key, sorted(privileges[key]), key in grantable) for key in sorted(privileges)]
-    if not statements:
-        return []
-    return [
-        "SET @vya_sql_mode = @@SESSION.sql_mode, @@SESSION.sql_mode = '';\n",
-        *statements,
-        "SET @@SESSION.sql_mode = @vya_sql_mode;\n",
-    ]
+        for privilege in sorted(names - {"GRANT"} or {"USAGE"}):
+            which = privilege + (_MAY_GRANT if "GRANT" in names else "")
+            found.append(((_decoded(user), _decoded(host)), quote_name(routine), f"{_decoded(kind)} ", which))
+    return found
 
 
 def _statement(

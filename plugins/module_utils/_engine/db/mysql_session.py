@@ -20,6 +20,7 @@ from ..utils.processes import Command
 from .base import DumpPlan, Inspection, Server
 from .dump_reader import Cut
 from .dump_session import COUNTED, DumpFacts, DumpSession
+from .figures import Figures
 from .mysql_dump import Definition, MySqlDumpReader
 from .mysql_inspection import Query, read_columns, read_inventory, tables_kept_elsewhere
 from .mysql_position import Point, current_point, position_of
@@ -42,6 +43,7 @@ class MySqlDumpSession(DumpSession):
         inspection: Inspection,
         plan: DumpPlan,
         before: Point,
+        figures: Callable[[Query], Figures] = lambda _query: Figures(),
     ) -> None:
         """Begin.
 
@@ -52,12 +54,14 @@ class MySqlDumpSession(DumpSession):
             inspection: What the server said of it before.
             plan: How it is dumped.
             before: Where the binary log ended before.
+            figures: Called when the dump has ended; returns what the server says of the content.
         """
         super().__init__(inspection, plan, MySqlDumpReader(dollar_quotes=server.flavour == "mysql"))
         self._connected = connected
         self._server = server
         self._database = database
         self._before = before
+        self._figures = figures
         self._after: Point | None = None
 
     def commands(self) -> Iterator[Command]:
@@ -98,6 +102,7 @@ class MySqlDumpSession(DumpSession):
             held, unexpected = self._recognised(query, before, after)
             without = set(held["table"]) - self.reader.rows.keys()
             kept_elsewhere = tables_kept_elsewhere(query, self._database) if without else set[str]()
+            figures = self._figures(query)
         missing = [
             f"{kind} {name}"
             for kind in sorted(before)
@@ -116,7 +121,7 @@ class MySqlDumpSession(DumpSession):
         if without:
             row_counts["left_out"] = dict.fromkeys(sorted(without), "its rows are kept elsewhere, by its engine")
         position = position_of(self.reader.remarks, self._before, self._after or self._now())
-        return DumpFacts({kind: sorted(names) for kind, names in held.items()}, rows, row_counts, position)
+        return DumpFacts({kind: sorted(names) for kind, names in held.items()}, rows, row_counts, position, figures)
 
     def _recognised(self, query: Query, before: Inventory, after: Inventory) -> tuple[dict[str, list[str]], list[str]]:
         """Return what the dump defines by the server's names for it, and what the server has no name for."""

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import re
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from .base import Check, Client, Dbms, DumpPlan, Inspection, Load, Origin, Serve
 from .clients import postgresql_client
 from .connection import CONNECT_SECONDS, PostgreSqlConnector, connect, in_words, postgresql_host, postgresql_tls
 from .directory import DirectoryOptions
+from .figures import Figures, spans
 from .postgresql_directory import (
     SETTINGS_FILE,
     PostgreSqlDirectory,
@@ -33,16 +35,18 @@ from .postgresql_directory import (
 )
 from .postgresql_examination import Examination
 from .postgresql_facts import NEEDS, read_needs
+from .postgresql_figures import read_figures, read_positions
 from .postgresql_inventory import HAS_TABLES, Objects, Query, read_objects, read_table_entries
 from .postgresql_load import read_load
 from .postgresql_loading import PostgreSqlLoading
 from .postgresql_restored import count_rows, refresh_statistics
-from .postgresql_session import PostgreSqlDumpSession, take_snapshot
+from .postgresql_session import BEGIN, PostgreSqlDumpSession, take_snapshot
 from .postgresql_settings import (
     create_clauses,
     extension_owner,
     preamble_statements,
     quote_name,
+    quote_text,
     settings_statements,
 )
 
@@ -216,13 +220,21 @@ class PostgreSql(Dbms):
         return self._plan(database, inspection)
 
     @contextlib.contextmanager
-    def dump_session(self, database: str) -> Iterator[PostgreSqlDumpSession]:
+    def dump_session(self, database: str, contents: bool = False) -> Iterator[PostgreSqlDumpSession]:
         """Look at a database and watch over a dump of it, which is to be made while the context lasts."""
         with self._connected(database) as query:
             snapshot = take_snapshot(query)
             inspection, objects = self._inspect(query)
             plan = self._plan(database, inspection, f"--snapshot={snapshot.name}")
-            yield PostgreSqlDumpSession(inspection, plan, objects, snapshot)
+            figures = read_figures(query, contents)
+            yield PostgreSqlDumpSession(inspection, plan, objects, snapshot, _completed(query, figures))
+
+    def figures(self, database: str) -> Figures:
+        """Return the figures of a database that nobody else uses, contents included."""
+        with self._connected(database) as query:
+            for statement in BEGIN:
+                query(statement)
+            return read_figures(query, contents=True)
 
     @contextlib.contextmanager
     def directory_session(self, database: str, options: DirectoryOptions) -> Iterator[PostgreSqlDirectorySession]:
@@ -238,7 +250,8 @@ class PostgreSql(Dbms):
             settings = inspection.settings
             plan = DumpPlan((command,), version, "", settings_text(settings), by_hand(settings))
             tables = read_table_entries(query)
-            yield PostgreSqlDirectorySession(inspection, plan, objects, snapshot, tables, directories)
+            completed = _completed(query, read_figures(query, options.contents))
+            yield PostgreSqlDirectorySession(inspection, plan, objects, snapshot, completed, tables, directories)
 
     def directory_load(self, database: str, directory: Path, origin: Origin, jobs: int) -> list[Command]:
         """Return the calls of ``pg_restore`` and, for what belongs to the database itself, of ``psql``."""
@@ -335,6 +348,23 @@ class PostgreSql(Dbms):
                 self._execute(change.format(f"SUBSCRIPTION {quote_name(name)}"), database)
         self._execute(f"DROP DATABASE {quote_name(database)} WITH (FORCE)")
 
+    def make_needed(self, origin: Origin, accounts: Sequence[tuple[str, str]], directory: Path) -> None:
+        """Make the roles and tablespaces that the artifact names.
+
+        Roles are superusers, as owners of event triggers and of extensions have to be; nobody can log in as one.
+        """
+        settings = origin.settings
+        needs = settings.get("needs") or {}
+        named = {*needs.get("roles", ()), settings.get("owner"), *(settings.get("extension_owners") or {}).values()}
+        named |= {entry[0] for key in ("acl", "configuration") for entry in settings.get(key) or ()}
+        present = {str(row[0]) for row in self._rows("SELECT rolname FROM pg_roles")}
+        for role in sorted(name for name in named if name and name not in present):
+            if not role.startswith("pg_"):  # those are the server's own
+                self._execute(f"CREATE ROLE {quote_name(role)} SUPERUSER NOLOGIN")
+        for number, tablespace in enumerate(needs.get("tablespaces", ())):
+            place = quote_text(str(directory / f"tablespace{number}"))
+            self._execute(f"CREATE TABLESPACE {quote_name(tablespace)} LOCATION {place}")
+
     def rename_database(self, old: str, new: str) -> None:
         """Rename a database, ending the connections to it and keeping new ones out meanwhile."""
         self._execute(f"ALTER DATABASE {quote_name(old)} WITH ALLOW_CONNECTIONS false")
@@ -398,3 +428,9 @@ class PostgreSql(Dbms):
         errors = [line for line in lines if _ERROR.search(line)]
         # What follows an error (DETAIL, the query) explains it; without any error the rest is chatter.
         return lines if errors else []
+
+
+def _completed(query: Query, figures: Figures) -> Callable[[], Figures]:
+    """Return what adds to the figures from before a dump where sequences stand after it: no snapshot holds those."""
+    before = {name: low for name, (low, _high) in figures.positions.items()}
+    return lambda: dataclasses.replace(figures, positions=spans(before, read_positions(query)))

@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from .base import Check, Client, DumpPlan, Inspection
 from .clients import postgresql_client
 from .compatibility import FAILED, OK, Clients
 from .directory import COUNTED_IN_FILES, DirectoryOptions, DirectorySession, Part
+from .figures import Figures
 from .postgresql_inventory import ROWS, Objects
 from .postgresql_session import OWNER, PostgreSqlDumpSession, Snapshot
 from .postgresql_settings import extension_owner, preamble_statements, settings_statements
@@ -161,6 +162,7 @@ class PostgreSqlDirectorySession(PostgreSqlDumpSession, DirectorySession):
         plan: DumpPlan,
         objects: Objects,
         snapshot: Snapshot,
+        figures: Callable[[], Figures],
         tables: Mapping[int, str],
         directories: PostgreSqlDirectory,
     ) -> None:
@@ -171,10 +173,11 @@ class PostgreSqlDirectorySession(PostgreSqlDumpSession, DirectorySession):
             plan: Likewise.
             objects: Likewise.
             snapshot: Likewise.
+            figures: Likewise.
             tables: By which words the dump names the rows of each table, by the table's number.
             directories: What understands the directory.
         """
-        super().__init__(inspection, plan, objects, snapshot)
+        super().__init__(inspection, plan, objects, snapshot, figures)
         self._tables = tables
         self._directories = directories
 

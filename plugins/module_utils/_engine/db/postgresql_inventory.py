@@ -14,13 +14,13 @@ Query = Callable[[str], Sequence[Sequence[Any]]]
 
 ROWS = "rows"  # the kind of entry that carries a table's rows
 
-_NOT_SYSTEM = (
+NOT_SYSTEM = (
     "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%%'"
     " AND n.nspname NOT LIKE 'pg\\_temp%%'"
 )
 
 
-def _no_extension(catalog: str, oid: str) -> str:
+def no_extension(catalog: str, oid: str) -> str:
     """Return the condition that an object is not an extension's."""
     return (
         f"NOT EXISTS (SELECT 1 FROM pg_depend x WHERE x.classid = '{catalog}'::regclass AND x.objid = {oid}"
@@ -32,7 +32,7 @@ def _relations(kind: str, relkinds: str, label: str) -> str:
     return (
         f"SELECT '{kind}', n.nspname || '.' || o.relname, '{label}', o.relname::text, n.nspname::text, true"
         " FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace"
-        f" WHERE o.relkind IN ({relkinds}) AND {_NOT_SYSTEM} AND {_no_extension('pg_class', 'o.oid')}"
+        f" WHERE o.relkind IN ({relkinds}) AND {NOT_SYSTEM} AND {no_extension('pg_class', 'o.oid')}"
     )
 
 
@@ -40,7 +40,7 @@ def _of_table(kind: str, catalog: str, table: str, name: str, display: str, labe
     """Return the query of what belongs to a table and is named after it."""
     return (
         f"SELECT '{kind}', {display}, '{label}', c.relname || ' ' || o.{name}, n.nspname::text,"
-        f" {_no_extension('pg_class', 'c.oid')} AND {_no_extension(catalog, 'o.oid')} AND {condition}"
+        f" {no_extension('pg_class', 'c.oid')} AND {no_extension(catalog, 'o.oid')} AND {condition}"
         f" FROM {catalog} o JOIN pg_class c ON c.oid = o.{table} JOIN pg_namespace n ON n.oid = c.relnamespace"
     )
 
@@ -54,16 +54,16 @@ def _global(kind: str, catalog: str, name: str, label: str, required: str) -> st
 # (Names are cast: where texts and names meet, PostgreSQL makes names of both, which are cut to 63 bytes.)
 _SCHEMAS = (
     "SELECT 'schema', n.nspname::text, 'SCHEMA', n.nspname::text, '-', n.nspname <> 'public' AND"
-    f" {_no_extension('pg_namespace', 'n.oid')} FROM pg_namespace n WHERE {_NOT_SYSTEM}"
+    f" {no_extension('pg_namespace', 'n.oid')} FROM pg_namespace n WHERE {NOT_SYSTEM}"
 )
 _INDEXES = (
     "SELECT 'index', n.nspname || '.' || o.relname, CASE WHEN k.oid IS NULL THEN 'INDEX' ELSE 'CONSTRAINT' END,"
     " CASE WHEN k.oid IS NULL THEN o.relname::text ELSE c.relname || ' ' || k.conname END, n.nspname::text,"
-    f" {_no_extension('pg_class', 'c.oid')}"
+    f" {no_extension('pg_class', 'c.oid')}"
     " FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace JOIN pg_index i ON i.indexrelid = o.oid"
     " JOIN pg_class c ON c.oid = i.indrelid"
     " LEFT JOIN pg_constraint k ON k.conindid = o.oid AND k.conrelid = c.oid AND k.contype IN ('p', 'u', 'x')"
-    f" WHERE {_NOT_SYSTEM} AND {_no_extension('pg_class', 'o.oid')} AND (i.indisvalid OR o.relkind = 'I')"
+    f" WHERE {NOT_SYSTEM} AND {no_extension('pg_class', 'o.oid')} AND (i.indisvalid OR o.relkind = 'I')"
 )
 _ARGUMENT_TYPES = "array_to_string(ARRAY(SELECT format_type(t, NULL) FROM unnest(o.proargtypes) t), ', ')"
 _ROUTINES = (
@@ -72,12 +72,12 @@ _ROUTINES = (
     f" o.proname || '(' || CASE WHEN o.prokind = 'a' AND o.pronargs = 0 THEN '*' ELSE {_ARGUMENT_TYPES} END || ')',"
     " n.nspname::text, NOT EXISTS (SELECT 1 FROM pg_depend x WHERE x.classid = 'pg_proc'::regclass AND x.objid = o.oid"
     " AND x.deptype = 'i') FROM pg_proc o JOIN pg_namespace n ON n.oid = o.pronamespace"
-    f" WHERE {_NOT_SYSTEM} AND {_no_extension('pg_proc', 'o.oid')}"
+    f" WHERE {NOT_SYSTEM} AND {no_extension('pg_proc', 'o.oid')}"
 )
 _TYPES = (
     "SELECT 'type', n.nspname || '.' || o.typname, CASE o.typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END,"
     " o.typname::text, n.nspname::text, true FROM pg_type o JOIN pg_namespace n ON n.oid = o.typnamespace"
-    f" WHERE {_NOT_SYSTEM} AND {_no_extension('pg_type', 'o.oid')} AND (o.typtype IN ('d', 'e', 'r')"
+    f" WHERE {NOT_SYSTEM} AND {no_extension('pg_type', 'o.oid')} AND (o.typtype IN ('d', 'e', 'r')"
     " OR (o.typtype = 'c' AND EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = o.typrelid AND c.relkind = 'c')))"
 )
 _TRIGGERS = (
@@ -91,7 +91,7 @@ _TRIGGERS = (
         # Those of partitions come with their parent's.
         "coalesce(to_jsonb(o) ->> 'tgparentid', '0') = '0'",
     )
-    + f" WHERE NOT o.tgisinternal AND {_NOT_SYSTEM}"
+    + f" WHERE NOT o.tgisinternal AND {NOT_SYSTEM}"
 )
 _SUBSCRIPTIONS = (
     _global("subscription", "pg_subscription", "subname", "SUBSCRIPTION", "true")
@@ -99,8 +99,8 @@ _SUBSCRIPTIONS = (
 )
 _ROWS = (
     f"SELECT '{ROWS}', n.nspname || '.' || o.relname, 'TABLE DATA', o.relname::text, n.nspname::text,"
-    f" {_no_extension('pg_class', 'o.oid')} AND NOT (o.relpersistence = 'u' AND pg_is_in_recovery())"
-    f" FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace WHERE o.relkind = 'r' AND {_NOT_SYSTEM}"
+    f" {no_extension('pg_class', 'o.oid')} AND NOT (o.relpersistence = 'u' AND pg_is_in_recovery())"
+    f" FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace WHERE o.relkind = 'r' AND {NOT_SYSTEM}"
 )
 _OBJECTS = (
     _SCHEMAS,
@@ -115,12 +115,10 @@ _OBJECTS = (
     _TYPES,
     _TRIGGERS,
     _of_table("policy", "pg_policy", "polrelid", "polname", "c.relname || '.' || o.polname", "POLICY", "true"),
-    _global(
-        "event_trigger", "pg_event_trigger", "evtname", "EVENT TRIGGER", _no_extension("pg_event_trigger", "o.oid")
-    ),
+    _global("event_trigger", "pg_event_trigger", "evtname", "EVENT TRIGGER", no_extension("pg_event_trigger", "o.oid")),
     _global("publication", "pg_publication", "pubname", "PUBLICATION", "true"),
     _SUBSCRIPTIONS,
-    _global("foreign_server", "pg_foreign_server", "srvname", "SERVER", _no_extension("pg_foreign_server", "o.oid")),
+    _global("foreign_server", "pg_foreign_server", "srvname", "SERVER", no_extension("pg_foreign_server", "o.oid")),
     _ROWS,
 )
 # pg_dump writes blanks for line ends, and all of it in the database's encoding.
@@ -134,23 +132,23 @@ _ALL = (
 )
 _TABLES = (
     f"SELECT oid, {_ENTRY} FROM (SELECT o.oid, o.relname, 'TABLE DATA', n.nspname FROM pg_class o JOIN pg_namespace n"
-    f" ON n.oid = o.relnamespace WHERE o.relkind = 'r' AND {_NOT_SYSTEM}) AS found (oid, entry, label, schema)"
+    f" ON n.oid = o.relnamespace WHERE o.relkind = 'r' AND {NOT_SYSTEM}) AS found (oid, entry, label, schema)"
 )
 _LARGE_OBJECTS = "SELECT oid FROM pg_largeobject_metadata"
 # The names in the inventory, and in quotes, of tables that have rows of their own.
 STORED_TABLES = (
     "SELECT n.nspname || '.' || o.relname, format('%%I.%%I', n.nspname, o.relname) FROM pg_class o"
     " JOIN pg_namespace n ON n.oid = o.relnamespace"
-    f" WHERE o.relkind = 'r' AND {_NOT_SYSTEM} AND {_no_extension('pg_class', 'o.oid')} ORDER BY 1"
+    f" WHERE o.relkind = 'r' AND {NOT_SYSTEM} AND {no_extension('pg_class', 'o.oid')} ORDER BY 1"
 )
 _INVALID_INDEXES = (
     "SELECT n.nspname || '.' || o.relname FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace"
     " JOIN pg_index i ON i.indexrelid = o.oid"
-    f" WHERE NOT i.indisvalid AND o.relkind = 'i' AND {_NOT_SYSTEM} ORDER BY 1"
+    f" WHERE NOT i.indisvalid AND o.relkind = 'i' AND {NOT_SYSTEM} ORDER BY 1"
 )
 HAS_TABLES = (
     "SELECT 1 FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace WHERE o.relkind IN ('r', 'p')"
-    f" AND {_NOT_SYSTEM} AND {_no_extension('pg_class', 'o.oid')} LIMIT 1"
+    f" AND {NOT_SYSTEM} AND {no_extension('pg_class', 'o.oid')} LIMIT 1"
 )
 KINDS = (
     *("schema", "extension", "table", "foreign_table", "view", "materialized_view", "sequence", "index", "routine"),

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ServerError
 from .base import DumpPlan, Inspection
 from .dump_session import COUNTED, DumpFacts, DumpSession
+from .figures import Figures
 from .postgresql_dump import PostgreSqlDumpReader
 from .postgresql_inventory import ROWS, Objects, Query
 
@@ -98,7 +100,14 @@ class PostgreSqlDumpSession(DumpSession):
     reader: PostgreSqlDumpReader
     counted = COUNTED
 
-    def __init__(self, inspection: Inspection, plan: DumpPlan, objects: Objects, snapshot: Snapshot) -> None:
+    def __init__(
+        self,
+        inspection: Inspection,
+        plan: DumpPlan,
+        objects: Objects,
+        snapshot: Snapshot,
+        figures: Callable[[], Figures] = Figures,
+    ) -> None:
         """Begin.
 
         Args:
@@ -106,10 +115,12 @@ class PostgreSqlDumpSession(DumpSession):
             plan: How it is dumped.
             objects: Its objects in the snapshot.
             snapshot: The snapshot.
+            figures: Called when the dump has ended; returns what the server says of the content.
         """
         super().__init__(inspection, plan, PostgreSqlDumpReader())
         self._objects = objects
         self._snapshot = snapshot
+        self._figures = figures
 
     def conclude(self) -> DumpFacts:
         """Compare the dump, which has ended, with the server."""
@@ -138,6 +149,7 @@ class PostgreSqlDumpSession(DumpSession):
             {name: rows[name] for name in sorted(rows)},
             self._row_counts(set(rows)),
             self._snapshot.position(),
+            self._figures(),
         )
 
     def _row_counts(self, counted: set[str]) -> dict[str, Any]:

@@ -15,7 +15,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..config import Config
-from ..core.catalog import ALL_DATABASES, FAILED, LOST, OPEN, SUCCESS, VANISHED, Catalog, RunRecord
+from ..core.catalog import (
+    ALL_DATABASES,
+    FAILED,
+    IMPOSSIBLE,
+    LOST,
+    OPEN,
+    RESTORE_SECONDS,
+    SUCCESS,
+    VANISHED,
+    Catalog,
+    RunRecord,
+)
 from ..core.listing import Entry
 from ..core.storage import Storage
 from ..errors import StorageError
@@ -106,6 +117,9 @@ class _CatalogCollector:
         yield self._totals("verifications", "Verifications of artifacts that have ended, by outcome.", verifications)
         removals = [record for record in self._ended if record.kind == "retention"]
         yield self._totals("removals", "Removals of artifacts by retention that have ended, by outcome.", removals)
+        drills = [record for record in self._ended if record.kind == "drill"]
+        yield self._totals("drills", "Drills that have ended, by outcome.", drills)
+        yield from self._last_drills(drills)
         yield self._errors()
         yield from self._last_backups(backups)
         yield from self._storage()
@@ -131,7 +145,7 @@ class _CatalogCollector:
             "Operations of any kind that failed, or vanished together with their process.",
             labels=(*_DATABASE, "operation", "outcome"),
         )
-        bad = (r for r in self._ended if r.outcome in (FAILED, VANISHED, LOST))
+        bad = (r for r in self._ended if r.outcome in (FAILED, VANISHED, LOST, IMPOSSIBLE))
         for labels, count in sorted(Counter((r.database_id, r.database, r.kind, r.outcome) for r in bad).items()):
             family.add_metric(labels, count)
         return family
@@ -166,6 +180,35 @@ class _CatalogCollector:
             {key: record.stored_bytes for key, record in good.items()},
         )
         yield self._configured(last)
+
+    @staticmethod
+    def _last_drills(drills: Iterable[RunRecord]) -> Iterator[Metric]:
+        last = {(r.database_id, r.database): r for r in drills}
+        good = {(r.database_id, r.database): r for r in drills if r.outcome == SUCCESS}
+        yield _gauge(
+            "last_drill_status",
+            "Whether the last drill that ended proved its artifact (1) or not (0), also where it was not possible.",
+            {key: float(record.outcome == SUCCESS) for key, record in last.items()},
+        )
+        yield _gauge(
+            "last_drill_timestamp_seconds",
+            "When the last drill began.",
+            {key: record.started_at.timestamp() for key, record in last.items()},
+        )
+        yield _gauge(
+            "last_drill_success_timestamp_seconds",
+            "When the last drill began that proved its artifact.",
+            {key: record.started_at.timestamp() for key, record in good.items()},
+        )
+        yield _gauge(
+            "last_drill_restore_seconds",
+            "How long the restore took in the last drill that proved its artifact.",
+            {
+                key: float(record.traces[RESTORE_SECONDS])
+                for key, record in good.items()
+                if RESTORE_SECONDS in record.traces
+            },
+        )
 
     def _configured(self, last: Iterable[tuple[str, str]]) -> Metric:
         """Databases that have come up in a backup and that the configuration still covers."""

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 ATTEMPTS = 4
 TIMEOUT_SECONDS = 30
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
-_OPERATIONS = {"backup": "Backup", "restore": "Restore", "verification": "Verification", "retention": "Retention"}
+_OPERATIONS = {
+    "backup": "Backup",
+    "restore": "Restore",
+    "verification": "Verification",
+    "drill": "Drill",
+    "retention": "Retention",
+}
 _TRIGGERS = {"timer": "by its timer", "command": "by the command", "ansible": "by Ansible"}
 
 

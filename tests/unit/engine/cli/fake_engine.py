@@ -59,7 +59,7 @@ class FakeEngine:
 
     def __getattr__(self, name: str) -> Any:
         if name not in (
-            *("backup", "restore", "prune", "verify", "info", "check", "status"),
+            *("backup", "restore", "prune", "verify", "drill", "info", "check", "status"),
             *("hold", "release", "accept", "adopt_storage", "contents"),
         ):
             raise AttributeError(name)

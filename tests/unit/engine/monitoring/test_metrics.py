@@ -104,6 +104,20 @@ def test_runs_are_counted_by_outcome(host: Host) -> None:
     assert sum(value for (name, _), value in samples.items() if name == "vya_backupdb_errors_total") == 4
 
 
+def test_the_last_drill(host: Host) -> None:
+    host.run("drill")
+    host.catalog.note(host.catalog.runs("drill")[0].run_id, {"restore_seconds": "12.5"})
+    host.run("drill", outcome="not possible")
+    samples = host.samples()
+    assert samples[of("last_drill_status")] == 0
+    assert samples[of("last_drill_success_timestamp_seconds")] == START.timestamp()
+    assert samples[of("last_drill_timestamp_seconds")] >= START.timestamp()
+    assert samples[of("last_drill_restore_seconds")] == 12.5
+    assert samples[of("drills_total", outcome="not possible")] == 1
+    assert samples[of("errors_total", operation="drill", outcome="not possible")] == 1
+    assert of("last_backup_status") not in samples
+
+
 class TestLastBackup:
     """Gauges speak of the last backup, or of the last good one."""
 
@@ -225,6 +239,11 @@ def test_every_metric_is_explained_and_a_host_without_runs_has_metrics(host: Hos
         "backups_total",
         "restores_total",
         "verifications_total",
+        "drills_total",
+        "last_drill_status",
+        "last_drill_timestamp_seconds",
+        "last_drill_success_timestamp_seconds",
+        "last_drill_restore_seconds",
         "removals_total",
         "errors_total",
         "last_backup_status",

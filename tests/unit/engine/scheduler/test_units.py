@@ -74,6 +74,20 @@ def test_a_verification_with_a_schedule_has_two_units_of_its_own() -> None:
     }
 
 
+def test_drills_with_a_schedule_have_two_units_for_the_whole_host() -> None:
+    drill = {"schedule": {"times": ["05:00"]}, "directory": "/srv/drills"}
+    units = render_units(config_with({"name": "nightly"}, drill=drill))
+    assert sorted(units) == ["vya-backupdb-drill.service", "vya-backupdb-drill.timer"]
+    service = settings_of(units["vya-backupdb-drill.service"])
+    assert service["ExecStart"][0].endswith(" drill --due --trigger timer")
+    assert "capset @chown" in service["SystemCallFilter"]
+    assert service["CapabilityBoundingSet"] == [""]
+    assert "-/srv/drills" in service["ReadWritePaths"][0].split()
+    assert settings_of(units["vya-backupdb-drill.timer"])["OnCalendar"] == ["*-*-* 05:00:00 UTC"]
+    assert all(name.startswith(UNIT_PREFIXES) for name in units)
+    assert render_units(config_with({"name": "nightly"}, drill={"every_days": 7})) == {}
+
+
 def test_what_a_service_gets_where_processor_and_disks_are_scarce() -> None:
     usual = service_of(config_with(nightly()))
     assert (usual["Nice"], "CPUWeight" in usual, "IOWeight" in usual) == (["10"], False, False)
