@@ -196,6 +196,34 @@ def test_an_index_that_cannot_be_made_fails_the_restore(
     assert compare(before, server.fingerprint(indexed)) == []
 
 
+SLOW = """
+CREATE FUNCTION slow(id integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql
+AS $$ BEGIN PERFORM pg_catalog.pg_sleep(2); RETURN id; END $$;
+CREATE TABLE item (id integer PRIMARY KEY);
+CREATE INDEX by_slow ON item (slow(id));
+INSERT INTO item VALUES (1), (2), (3);
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_client_is_waited_for_while_the_server_makes_an_index(
+    server: Server, host: Host, make_database: Callable[..., str], jobs: int
+) -> None:
+    if server.kind != "postgresql":
+        pytest.skip("other dumps define keys and indexes with their tables")
+    name = make_database("vya_slow", SLOW)
+    assert host.engine().backup(database_id=server.database_id, databases=[name]).ok
+    host.write(policies=[{"name": "all", "limits": {"stall_timeout": "3s"}}])
+    target = make_database("vya_slow_copy")
+
+    restored = host.engine().restore(
+        database_id=server.database_id, database=name, target=target, overwrite=True, jobs=jobs
+    )
+
+    assert restored.outcome == "success"
+    assert server.sql("SELECT count(*) FROM item;", target) == "3"
+
+
 def test_one_job_is_one_client(
     server: Server, host: Host, make_database: Callable[..., str], shared: list[Step]
 ) -> None:
