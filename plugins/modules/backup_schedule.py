@@ -11,7 +11,7 @@ short_description: Manage the timers that run the backup policies
 version_added: 2.0.0
 description:
   - Writes a systemd service and a timer for each policy of the host's configuration that has a schedule, the same for
-    the verification of a policy's backups if that has one, and removes those that no longer do.
+    the verification of a policy's backups if that has one, and for drills, and removes those that no longer do.
   - Starts the timers and lets them start with the host, and stops those that are removed.
   - The role P(vya.backupdb.schedule#role) uses this module.
 options:
