@@ -42,6 +42,7 @@ def refresh_statistics(query: Query) -> list[str]:
     A dump carries no statistics (manual of PostgreSQL, section 25.1.1), and autovacuum comes by only later.
     """
     refused = []
+    query("SET synchronous_commit = off")  # a crash loses what autovacuum makes again
     for (quoted,) in query(_ANALYZED):
         try:
             query(f"ANALYZE {_literally(quoted)}")
