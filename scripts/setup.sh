@@ -36,7 +36,7 @@ flock 9
 
 install_packages() {
     local missing=() package
-    for package in ca-certificates git openssh-client python3 python3-venv shellcheck; do
+    for package in age ca-certificates git openssh-client python3 python3-venv shellcheck; do
         [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
     done
     if ((${#missing[@]})); then

@@ -138,10 +138,14 @@ artifacts:
       sample: 2.5
     proof:
       description:
-        - How much is known of it, V(sealed), V(verified) or V(restored).
+        - How much is known of it, V(sealed), V(checksum), V(verified) or V(restored).
       returned: always
       type: str
       sample: sealed
+    encrypted:
+      description: Whether it is encrypted.
+      returned: always
+      type: bool
     hold:
       description: Why somebody wants it kept; V(null) if there is no hold on it.
       returned: always

@@ -131,7 +131,8 @@ results:
       sample: 2.5
     proof:
       description:
-        - How much is known of the artifact, V(sealed), V(verified) or V(restored); V(null) if there is none.
+        - How much is known of the artifact, V(sealed), V(checksum), V(verified) or V(restored); V(null) if there is
+          none.
       returned: always
       type: str
       sample: sealed

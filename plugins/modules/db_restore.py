@@ -48,6 +48,14 @@ options:
       - When it is left out, the policy of the database says so, in C(limits.jobs), and the default is 2.
       - With V(1) one client loads the artifact from its beginning to its end.
     type: int
+  identity_file:
+    description:
+      - File on the host with the age identity (private key) that decrypts an encrypted artifact. By default it is the
+        one that the host's configuration names in C(age_identity_file), if any.
+      - Nobody but its owner may have access to it. It is read as root.
+      - An existing database of MySQL or MariaDB whose policy has encryption is replaced only if this identity also
+        decrypts what the policy encrypts, since its state is saved in that way first.
+    type: path
 extends_documentation_fragment:
   - vya.backupdb.attributes
   - vya.backupdb.attributes.action_group
@@ -87,6 +95,13 @@ EXAMPLES = r"""
     database: shop
     artifact: /var/backups/vya-backupdb/db1/prod-mysql-01/shop/2026-01-09/shop_20260109_023000.sql.gz
     overwrite: true
+
+- name: Restore from an encrypted artifact, with an identity that was put on the host for this
+  vya.backupdb.db_restore:
+    database_id: prod-mysql-01
+    database: crm
+    target: crm_restored
+    identity_file: /root/backup-identity.txt
 """
 
 RETURN = r"""
@@ -164,6 +179,7 @@ def main() -> None:
             "target": {"type": "str"},
             "overwrite": {"type": "bool", "default": False},
             "jobs": {"type": "int"},
+            "identity_file": {"type": "path", "no_log": False},
         },
         mutually_exclusive=[("artifact", "before")],
         supports_check_mode=True,

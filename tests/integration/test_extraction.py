@@ -70,9 +70,9 @@ def test_only_what_is_needed_is_read(
     read: list[int] = []
     plain = extraction._plain
 
-    def noted(stored: object, descriptor: int, segment: object) -> object:
+    def noted(stored: object, packed: object, segment: object) -> object:
         read.append(getattr(segment, "plain_length"))  # noqa: B009 - any object
-        return plain(stored, descriptor, segment)  # type: ignore[arg-type]
+        return plain(stored, packed, segment)  # type: ignore[arg-type]
 
     monkeypatch.setattr(extraction, "_plain", noted)
     table = "before_it" if server.kind == "mysql" else "public.before_it"

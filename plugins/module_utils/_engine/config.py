@@ -39,6 +39,7 @@ DEFAULT_CONFIG_PATH = Path("/etc/vya-backupdb/config.yml")
 _PARALLEL = ("postgresql",)  # the makes whose databases can be dumped by several processes
 _LEAST_BANDWIDTH = 64 * 1024
 _LEAST_MEMORY = 64 * 1024**2
+_RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}|ssh-(?:ed25519|rsa) [A-Za-z0-9+/]{32,}={0,2}(?: [^\r\n]*)?")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -223,6 +224,24 @@ class Compression(Section):
         return self
 
 
+class Encryption(Section):
+    """Encryption of artifacts with age: who holds the private key of any of the recipients can read them.
+
+    Recipients are public keys as ``age-keygen`` (``age1…``) or ``ssh-keygen`` (``ssh-ed25519 …``, ``ssh-rsa …``) show
+    them. Backups need nothing else; private keys belong to where restores are made from.
+    """
+
+    recipients: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("recipients")
+    @classmethod
+    def _public_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for number, text in enumerate(value, 1):
+            if not _RECIPIENT.fullmatch(text):  # never shown: it may be a private key
+                raise ValueError(f"number {number} is no public key; write age1…, ssh-ed25519 … or ssh-rsa …")
+        return value
+
+
 class Retention(Section):
     """Grandfather-father-son retention, for each database by itself: how many days, weeks and months are kept.
 
@@ -335,6 +354,7 @@ class Policy(Section):
     schedule: Optional[Schedule] = None
     strategy: Literal["logical", "parallel"] = "logical"
     compression: Compression = Compression()
+    encryption: Optional[Encryption] = None
     checksums: tuple[Literal["sha256", "md5"], ...] = ("sha256",)
     retention: Retention = Retention()
     verification: Verification = Verification()
@@ -355,7 +375,12 @@ class Policy(Section):
         return value
 
     @model_validator(mode="after")
-    def _pace_can_be_kept(self) -> Policy:
+    def _passes_through_us(self) -> Policy:
+        if self.strategy == "parallel" and self.encryption is not None:
+            raise ValueError(
+                "encryption is there for the strategy logical only; of parallel, the vendor's client writes the files"
+                " itself, unencrypted"
+            )
         if self.strategy == "parallel" and self.limits.bandwidth is not None:
             raise ValueError(
                 "limits.bandwidth bounds the strategy logical only; of parallel, the vendor's client writes"
@@ -443,6 +468,7 @@ class Config(Section):
     state_directory: Path = Path("/var/lib/vya-backupdb")
     credentials_file: Path = Path("/etc/vya-backupdb/.secrets/credentials.json")
     key_file: Path = Path("/etc/vya-backupdb/.secrets/host.key")
+    age_identity_file: Optional[Path] = Field(default=None, description="Decrypts artifacts; backups need none.")
     instances: tuple[Instance, ...] = ()
     policies: tuple[Policy, ...] = ()
     notifications: Notifications = Notifications()
@@ -456,6 +482,11 @@ class Config(Section):
         if not _NAME.match(value):
             raise ValueError("may hold letters, digits, '_', '.' and '-' only")
         return value
+
+    @field_validator("age_identity_file")
+    @classmethod
+    def _absolute(cls, value: Optional[Path]) -> Optional[Path]:
+        return value if value is None else Storage._absolute(value)  # the same rule and the same sentence
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

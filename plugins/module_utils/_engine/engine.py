@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -50,6 +51,7 @@ from .reports import (
     VerificationReport,
     with_retention,
 )
+from .security.age_identity import AgeIdentity, configured_identity, read_identity
 from .security.audit import AuditLog
 from .security.credentials import Credential, CredentialStore, open_store
 from .security.privileges import drop_to_owner
@@ -64,13 +66,22 @@ OpenedCredentials = dict[str, Union[Credential, BackupDbError]]
 class Engine:
     """One host's backups: opened from its configuration, used for one command, thrown away."""
 
-    def __init__(self, config: Config, credentials: OpenedCredentials, *, trigger: str, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        config: Config,
+        credentials: OpenedCredentials,
+        *,
+        trigger: str,
+        identity: Optional[Union[AgeIdentity, BackupDbError]] = None,
+        clock: Clock = utc_now,
+    ) -> None:
         """Put the parts together; nothing on disk is touched.
 
         Args:
             config: The host's configuration.
             credentials: For each instance its opened credential, or why it could not be opened.
             trigger: ``timer``, ``command`` or ``ansible``, for the record.
+            identity: What encrypted artifacts are read with, or why it could not be read.
             clock: What tells the time.
         """
         self.config = config
@@ -87,6 +98,7 @@ class Engine:
             connect=self._connect,
             clock=clock,
             trigger=trigger,
+            identity=identity,
         )
 
     @classmethod
@@ -107,7 +119,19 @@ class Engine:
         names = {instance.credentials_id for instance in config.instances}
         if config.notifications.mail is not None and config.notifications.mail.credentials:
             names.add(config.notifications.mail.credentials)
-        return cls(config, _open_credentials(config, names), trigger=trigger, clock=clock)
+        return cls(
+            config, _open_credentials(config, names), trigger=trigger, identity=_open_identity(config), clock=clock
+        )
+
+    def use_identity(self, path: Path) -> None:
+        """Read encrypted artifacts with this age identity instead of the configured one.
+
+        To be called before :meth:`drop_privileges`, so that the file may be root's alone.
+
+        Raises:
+            CredentialsError: It cannot be read, or others may read it.
+        """
+        self._context = dataclasses.replace(self._context, identity=read_identity(path))
 
     def _observers(self) -> list[Any]:
         observers: list[Any] = [self._audit]
@@ -346,11 +370,11 @@ class Engine:
             before: Take the newest artifact made at or before this moment.
 
         Raises:
-            BackupDbError: There is no such artifact or table, or it is damaged.
+            BackupDbError: There is no such artifact or table, it is damaged, or it cannot be decrypted.
         """
         stored = choose_artifact(self._context.storage, database_id, database, artifact, before)
         with artifact_in_use(stored.path):
-            yield from extract_table(stored, table)
+            yield from extract_table(stored, table, self._context.decryption)
 
     def verify(
         self,
@@ -363,6 +387,8 @@ class Engine:
         progress: Optional[ProgressCallback] = None,
     ) -> VerificationReport:
         """Read artifacts back as a whole, mark those found whole as ``verified``, and those that are not as damaged.
+
+        Of encrypted ones only the checksum is read where there is no identity; they are marked as ``checksum``.
 
         Args:
             database_id: Only artifacts of this instance.
@@ -425,6 +451,16 @@ class Engine:
     def status(self) -> StatusReport:
         """Return how the host stands, from the catalog and the storage; no server is asked."""
         return summarize_host(self._context)
+
+
+def _open_identity(config: Config) -> Optional[Union[AgeIdentity, BackupDbError]]:
+    """Read the identity, or keep why it could not be read: only what is encrypted needs it."""
+    if config.age_identity_file is None:
+        return None
+    try:
+        return configured_identity(config.age_identity_file)
+    except BackupDbError as exc:
+        return exc
 
 
 def _open_credentials(config: Config, names: set[str]) -> dict[str, Union[Credential, BackupDbError]]:

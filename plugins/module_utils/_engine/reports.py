@@ -253,6 +253,7 @@ def describe_artifact(stored: StoredArtifact) -> dict[str, Any]:
         "plain_bytes": manifest.plain_bytes,
         "duration": round(manifest.duration, 3),
         "proof": manifest.proof,
+        "encrypted": manifest.encryption is not None,
         "hold": stored.hold.reason if stored.hold else None,
         "damage": stored.damage.reason if stored.damage else None,
         "sha256": manifest.sha256,

@@ -134,6 +134,8 @@ def _call(module: AnsibleModule, work: t.Callable[[Engine], t.Any]) -> dict[str,
     from .._engine.security.privileges import call_as_owner
 
     engine = Engine.open(Path(module.params["config_path"]), trigger="ansible")
+    if module.params.get("identity_file"):
+        engine.use_identity(Path(module.params["identity_file"]))
     answer = call_as_owner(engine.config.state_directory, lambda: _report_and_log(lambda: work(engine)))
     for message in answer["log"]:
         module.warn(message)

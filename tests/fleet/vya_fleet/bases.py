@@ -25,7 +25,7 @@ BUILD_TIMEOUT = 1200.0
 # fmt: off
 _SYSTEM = (
     "systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "python3", "python3-venv", "python3-apt",
-    "tzdata", "locales", "ca-certificates", "iproute2", "procps", "curl", "less",
+    "tzdata", "locales", "ca-certificates", "iproute2", "procps", "curl", "less", "age",
 )
 # fmt: on
 _MARIADB, _MYSQL = ("mariadb-server", "mariadb-client"), ("mysql-server", "mysql-client")

@@ -183,6 +183,34 @@ def test_a_schedule_stays_as_it_was_read() -> None:
         Schedule(times=("02:00",)).times = ()  # type: ignore[misc]
 
 
+AGE = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN somebody at home"
+
+
+def test_recipients_are_public_keys() -> None:
+    def policy(*recipients: str, **more: object) -> dict[str, object]:
+        return {"policies": [{"name": "p", "encryption": {"recipients": list(recipients)}, **more}]}
+
+    config = parse_config(policy(AGE, SSH), "c")
+    assert config.policy("p").encryption is not None
+    secret = "AGE-SECRET-KEY-1" + "Q" * 58
+    for wrong in (secret, AGE[:-1], AGE + "\n", "--output=/etc/passwd", "ssh-dss AAAA", SSH + "\nssh-rsa x", ""):
+        with pytest.raises(ConfigError, match=r"encryption.recipients: number 2 is no public key") as refused:
+            parse_config(policy(AGE, wrong), "c")
+        assert secret not in str(refused.value)
+    with pytest.raises(ConfigError, match=r"encryption.recipients"):
+        parse_config(policy(), "c")
+    with pytest.raises(ConfigError, match="encryption is there for the strategy logical only"):
+        parse_config(policy(AGE, strategy="parallel"), "c")
+
+
+def test_the_identity_is_named_by_an_absolute_path() -> None:
+    assert parse_config({"age_identity_file": "/root/key"}, "c").age_identity_file == Path("/root/key")
+    assert parse_config({}, "c").age_identity_file is None
+    with pytest.raises(ConfigError, match="age_identity_file: must be an absolute path"):
+        parse_config({"age_identity_file": "key"}, "c")
+
+
 def test_the_parallel_strategy_is_refused_where_there_is_none() -> None:
     both = [instance(database_id="pg", dbms="postgresql"), instance(database_id="my", dbms="mysql")]
     parallel = {"strategy": "parallel", "limits": {"jobs": 4}}

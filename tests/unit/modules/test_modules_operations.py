@@ -207,6 +207,7 @@ def test_restore_passes_everything_on(
     ("arguments", "kind", "message"),
     [
         ({}, "ArtifactError", "There is no artifact of maria/shop"),
+        ({"identity_file": "/nowhere"}, "CredentialsError", "There is no age identity /nowhere."),
         ({"artifact": "/nowhere.sql.gz"}, "ArtifactError", "There is no artifact /nowhere.sql.gz."),
         ({"before": "last week"}, "ConfigError", "'last week' is not a time."),
         ({"before": "0001-01-01"}, "ConfigError", "'0001-01-01' is not a time."),

@@ -11,7 +11,15 @@ from typing import Annotated, Any, Literal
 
 from . import text
 from ._typer import typer
-from .options import ArtifactOption, DatabaseFilter, InstanceFilter, JsonOption, session_of, usage_error
+from .options import (
+    ArtifactOption,
+    DatabaseFilter,
+    IdentityOption,
+    InstanceFilter,
+    JsonOption,
+    session_of,
+    usage_error,
+)
 from .output import Row, say, show_table
 from .progress import show_progress
 from .session import Session
@@ -22,6 +30,7 @@ def drill(
     instance: InstanceFilter = None,
     database: DatabaseFilter = None,
     artifact: ArtifactOption = None,
+    identity: IdentityOption = None,
     due: Annotated[
         bool, typer.Option("--due", help="Only databases whose turn it is, by drill.every_days of the configuration.")
     ] = False,
@@ -38,7 +47,7 @@ def drill(
     if artifact is not None and (instance is not None or due):
         raise usage_error("--artifact names one artifact: it goes with neither INSTANCE nor --due.")
     session = session_of(context)
-    engine = session.engine(trigger)
+    engine = session.engine(trigger, identity)
     with show_progress(session.err if as_json else session.out) as progress:
         report = engine.drill(
             database_id=instance,

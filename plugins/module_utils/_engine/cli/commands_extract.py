@@ -12,7 +12,7 @@ from typing import Annotated, Optional
 from ..errors import ConfigError
 from . import text
 from ._typer import typer
-from .options import ArtifactOption, BeforeOption, DatabaseArgument, chosen_artifact, session_of
+from .options import ArtifactOption, BeforeOption, DatabaseArgument, IdentityOption, chosen_artifact, session_of
 
 
 def extract(
@@ -24,6 +24,7 @@ def extract(
     ],
     artifact: ArtifactOption = None,
     before: BeforeOption = None,
+    identity: IdentityOption = None,
     output: Annotated[
         Optional[Path], typer.Option("--output", metavar="PATH", help="Write into this new file.")
     ] = None,
@@ -34,7 +35,7 @@ def extract(
     """
     chosen = chosen_artifact(artifact, before)
     session = session_of(context)
-    content = session.engine().extract(database_id=instance, database=database, table=table, **chosen)
+    content = session.engine(identity=identity).extract(database_id=instance, database=database, table=table, **chosen)
     first = next(content, b"")  # what cannot be extracted leaves no file behind
     try:
         descriptor = (

@@ -18,6 +18,7 @@ from .options import (
     BeforeOption,
     DatabaseArgument,
     DryRunOption,
+    IdentityOption,
     JsonOption,
     chosen_artifact,
     session_of,
@@ -44,6 +45,7 @@ def restore(
         Optional[int],
         typer.Option(metavar="N", min=1, help="How many clients load at a time; else what the policy says."),
     ] = None,
+    identity: IdentityOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
@@ -57,7 +59,7 @@ def restore(
     session = session_of(context)
     if not (yes or dry_run or session.interactive):
         raise usage_error("There is no terminal to confirm the restore on: give --yes (or --dry-run to see the plan).")
-    engine = session.engine()
+    engine = session.engine(identity=identity)
     if dry_run or not yes:
         plan = engine.restore(
             database_id=instance,

@@ -12,7 +12,16 @@ from typing import Annotated, Any, Literal, Optional
 from ..errors import ArtifactError
 from . import text
 from ._typer import typer
-from .options import ArtifactOption, DatabaseFilter, DryRunOption, InstanceFilter, JsonOption, session_of, usage_error
+from .options import (
+    ArtifactOption,
+    DatabaseFilter,
+    DryRunOption,
+    IdentityOption,
+    InstanceFilter,
+    JsonOption,
+    session_of,
+    usage_error,
+)
 from .output import Row, say, show_table
 from .progress import show_progress
 from .session import Session
@@ -25,6 +34,7 @@ def verify(
     artifact: ArtifactOption = None,
     policy: Annotated[Optional[str], typer.Option(metavar="NAME", help="All that follows this policy.")] = None,
     newest: Annotated[bool, typer.Option("--newest", help="Only the newest artifact of each database.")] = False,
+    identity: IdentityOption = None,
     trigger: Annotated[
         Literal["command", "timer"], typer.Option(help="What the records name as the cause; timers say so themselves.")
     ] = "command",
@@ -33,14 +43,15 @@ def verify(
     """Read artifacts back and check them as a whole.
 
     What passes (checksum, decompression, complete structure) has the proof "verified" from then on. What does not is
-    marked as damaged for good, and counts for nothing any more.
+    marked as damaged for good, and counts for nothing any more. Of encrypted artifacts only the checksum is read where
+    there is no identity to decrypt them with; they have the proof "checksum".
     """
     if artifact is not None and (instance is not None or policy is not None or newest):
         raise usage_error("--artifact names one artifact: it goes with neither INSTANCE nor --policy nor --newest.")
     if policy is not None and instance is not None:
         raise usage_error("--policy and INSTANCE cannot be given together.")
     session = session_of(context)
-    engine = session.engine(trigger)
+    engine = session.engine(trigger, identity)
     with show_progress(session.err if as_json else session.out) as progress:
         report = engine.verify(
             database_id=instance,
@@ -68,17 +79,18 @@ def _show_verified(session: Session, report: Mapping[str, Any]) -> None:
                 result["proof"] or text.NOTHING,
                 PurePath(result["artifact"]).name,
             ),
-            (result["error"],) if result["error"] else (),
+            tuple(said for said in (result["error"], result["note"]) if said),
         )
         for result in report["results"]
     ]
     if rows:
         show_table(session.console, ("Instance", "Database", "Outcome", "Proof", "Artifact"), rows)
     failed = sum(result["outcome"] == "failed" for result in report["results"])
-    say(
-        session.console,
-        f"{text.count(len(rows) - failed, 'artifact')} verified" + (f", {failed} failed." if failed else "."),
-    )
+    partly = sum(result["note"] is not None for result in report["results"])
+    said = [f"{text.count(len(rows) - failed - partly, 'artifact')} verified"]
+    said += [f"{partly} by checksum only"] if partly else []
+    said += [f"{failed} failed"] if failed else []
+    say(session.console, ", ".join(said) + ".")
 
 
 def prune(

@@ -11,7 +11,7 @@ EXIT_CODES = {
     0: "all was done",
     1: "at least one database or check failed",
     2: "the configuration or the arguments cannot be used",
-    3: "the credentials or the host key are missing, unreadable or of another host",
+    3: "the credentials, the host key or the age identity are missing, unreadable or of another host",
     4: "a server or the right client for it cannot be used",
     5: "the backup storage cannot be read or written",
     6: "an artifact or its manifest is missing or damaged",

@@ -67,6 +67,12 @@ def parse_moment(value: str) -> datetime:
         ) from None
 
 
+IdentityOption = Annotated[
+    Optional[Path],
+    typer.Option("--identity", metavar="PATH", help="Decrypt with this age identity, instead of the host's own."),
+]
+
+
 def session_of(context: typer.Context) -> Session:
     """Return the session that :func:`main` began."""
     session: Session = context.obj

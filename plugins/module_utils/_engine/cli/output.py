@@ -32,6 +32,7 @@ STYLES = {
     "ok": "green",
     "warning": "yellow",
     "sealed": "yellow",
+    "checksum": "yellow",
     "verified": "cyan",
     "restored": "green",
 }

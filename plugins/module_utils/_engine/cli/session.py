@@ -69,13 +69,19 @@ class Session:
         """Whether there is a person who can be asked: the question goes to standard error."""
         return sys.stdin is not None and sys.stdin.isatty() and self.err.isatty()
 
-    def engine(self, trigger: str = "command") -> Engine:
+    def engine(self, trigger: str = "command", identity: Optional[Path] = None) -> Engine:
         """Open the engine, and give root's privileges up before anything is done.
+
+        Args:
+            trigger: What the records name as the cause.
+            identity: The age identity to decrypt with, unless it is the host's own.
 
         Raises:
             BackupDbError: The configuration, the credentials or the key cannot be used.
         """
         engine = (self._opener or self._open)(self.config_path, trigger)
+        if identity is not None:
+            engine.use_identity(identity)
         engine.drop_privileges()
         return engine
 

@@ -24,6 +24,7 @@ from .compression import UNPACKERS
 from .context import Context
 from .dead_partials import remove_dead_partials
 from .dump import Dump, Task
+from .encryption import UNPACKER, find_age
 from .locks import database_lock
 from .manifest import SUFFIX, Manifest
 from .pace import Pace
@@ -246,7 +247,7 @@ class BackupRunner:
                 format=dump.extension.removeprefix("."),
                 strategy=job.policy.strategy,
                 **content.described,
-                **self._described(dbms, session, path, job.policy.compression.algorithm),
+                **self._described(dbms, session, path, job.policy),
             )
             self._write_manifest(manifest, path)
         except BaseException:
@@ -265,8 +266,10 @@ class BackupRunner:
             time.sleep(0.1)  # two runs within one second: names carry seconds
 
     @staticmethod
-    def _described(dbms: Dbms, session: DumpSession, path: Path, algorithm: str) -> dict[str, Any]:
+    def _described(dbms: Dbms, session: DumpSession, path: Path, policy: Policy) -> dict[str, Any]:
         server, plan = dbms.server(), session.plan
+        unpack = UNPACKERS[policy.compression.algorithm]
+        unpacked = f"{UNPACKER} {path.name} | {unpack}" if policy.encryption else f"{unpack} {path.name}"
         return {
             "dbms": {"flavour": server.flavour, "version": server.version, "description": server.description},
             "tool": {
@@ -276,7 +279,7 @@ class BackupRunner:
             },
             "settings": session.inspection.settings,
             "engine_version": __version__,
-            "restore_by_hand": plan.restore_by_hand.format(artifact=path.name, unpack=UNPACKERS[algorithm]),
+            "restore_by_hand": plan.restore_by_hand.format(artifact=path.name, unpacked=unpacked),
         }
 
     @staticmethod
@@ -298,6 +301,8 @@ def _planned(job: BackupJob) -> BackupResult:
             raise job.error or BackupDbError("The instance cannot be reached.")
         inspection = job.dbms.inspect(job.database)
         job.dbms.plan_dump(job.database, inspection)
+        if job.policy.encryption is not None:
+            find_age()
     except BackupDbError as exc:
         return BackupResult(job.database_id, job.database, FAILED, error=str(exc))
     return BackupResult(job.database_id, job.database, "planned", warnings=inspection.warnings)

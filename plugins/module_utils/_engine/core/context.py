@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 from ..config import Config, Instance
 from ..db.base import Dbms
+from ..errors import BackupDbError
+from ..security.age_identity import AgeIdentity
 from ..utils.clock import Clock
 from ..utils.processes import ProcessTable
 from .catalog import FAILED, IMPOSSIBLE, LOST, SUCCESS, Catalog, RunRecord
+from .encryption import Decryption
 from .events import Batch, Observers
 from .ownership import Ownership
 from .space import Room
@@ -36,6 +39,7 @@ class Context:
         connect: Returns the driver of an instance; raises BackupDbError where its credentials do not open.
         clock: What tells the time.
         trigger: ``timer``, ``command`` or ``ansible``.
+        identity: What encrypted artifacts are read with; None without one, an error where it cannot be used.
         room: What is left on the storage's disk, beside what running dumps will take.
     """
 
@@ -47,6 +51,7 @@ class Context:
     connect: Connect
     clock: Clock
     trigger: str
+    identity: Optional[Union[AgeIdentity, BackupDbError]] = None
     room: Room = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,6 +61,11 @@ class Context:
     def ownership(self) -> Ownership:
         """Whose storage it is."""
         return Ownership(self.storage.home, self.storage.hostname, self.clock)
+
+    @property
+    def decryption(self) -> Decryption:
+        """What encrypted artifacts are read with."""
+        return Decryption(self.processes, self.identity)
 
     @property
     def lock_directory(self) -> Path:

@@ -18,7 +18,16 @@ from ..db.figures import Figures
 from ..db.scratch import ScratchServer
 from ..db.scratch_mysql import MySqlScratch
 from ..db.scratch_postgresql import PostgreSqlScratch
-from ..errors import ArtifactError, BackupDbError, ConfigError, DamageError, DrillError, NotPossibleError, RestoreError
+from ..errors import (
+    ArtifactError,
+    BackupDbError,
+    ConfigError,
+    CredentialsError,
+    DamageError,
+    DrillError,
+    NotPossibleError,
+    RestoreError,
+)
 from ..utils.clock import to_text
 from .backup import Progress, ProgressCallback
 from .catalog import FAILED, IMPOSSIBLE, RESTORE_SECONDS, SUCCESS, RunRecord
@@ -156,6 +165,11 @@ class Driller:
         flavour = manifest.dbms.get("flavour", "")
         if flavour not in SCRATCH:
             raise ArtifactError(f"The artifact {stored.path} is of {flavour!r}, which this engine does not know.")
+        if manifest.encryption is not None:
+            try:
+                self._context.decryption.identity_for(f"The artifact {stored.path}")
+            except CredentialsError as exc:
+                raise NotPossibleError(exc.message, exc.hint) from None
         config, processes = self._context.config, self._context.processes
         with self._space.directory() as directory:
             server = SCRATCH[flavour](
@@ -180,7 +194,8 @@ class Driller:
         except RestoreError as exc:
             raise NotPossibleError(f"The scratch server cannot take the artifact: {exc.message}", exc.hint) from None
         began = time.monotonic()
-        load = load_of(LoadTask(self._context.processes, dbms, stored, policy.limits.jobs, policy.limits.stall_timeout))
+        limits, decryption = policy.limits, self._context.decryption
+        load = load_of(LoadTask(self._context.processes, dbms, stored, limits.jobs, limits.stall_timeout, decryption))
         load.examine(lambda done: self._say(manifest, "verifying", done), thorough=False)
         if manifest.database not in dbms.all_databases():  # that of PostgreSQL's maintenance is there, and empty
             dbms.create_database(manifest.database, manifest.settings)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from ..utils.files import fsync_directory
 from .compression import EXTENSIONS
+from .encryption import EXTENSION as ENCRYPTED
 
 DIRECTORY_EXTENSION = ".dump.d"
-ARTIFACT_EXTENSIONS = (*EXTENSIONS.values(), DIRECTORY_EXTENSION)
+ARTIFACT_EXTENSIONS = (*EXTENSIONS.values(), *(each + ENCRYPTED for each in EXTENSIONS.values()), DIRECTORY_EXTENSION)
 
 
 class Form(abc.ABC):

@@ -16,9 +16,10 @@ from ..db.base import Dbms, Origin
 from ..errors import RestoreError
 from ..utils.processes import Command, ProcessTable, describe_exit
 from .directory import verify_directory
+from .encryption import Decryption
 from .segment_load import Loader, Survey, survey_artifact
 from .storage import StoredArtifact
-from .verification import refuse_unknown_strategy
+from .verification import refuse_unknown
 from .watching import StalledError, at_work, watch
 
 
@@ -32,6 +33,7 @@ class LoadTask:
         stored: The artifact.
         jobs: How many processes may load at a time.
         stall_timeout: Longest time without progress.
+        decryption: What to decrypt it with, where it is encrypted.
     """
 
     processes: ProcessTable
@@ -39,6 +41,7 @@ class LoadTask:
     stored: StoredArtifact
     jobs: int
     stall_timeout: timedelta
+    decryption: Decryption
 
 
 class Load(abc.ABC):
@@ -60,6 +63,7 @@ class Load(abc.ABC):
         Raises:
             DamageError: It is damaged, cut off or exchanged.
             ArtifactError: It cannot be read.
+            CredentialsError: It cannot be decrypted.
         """
 
     @abc.abstractmethod
@@ -97,7 +101,7 @@ class LogicalLoad(Load):
 
     def _read(self, progress: Callable[[int], None] = lambda _done: None, thorough: bool = False) -> Survey:
         task = self._task
-        return survey_artifact(task.stored, task.dbms.loading, task.jobs, progress, thorough=thorough)
+        return survey_artifact(task.stored, task.dbms.loading, task.jobs, task.decryption, progress, thorough=thorough)
 
 
 class ParallelLoad(Load):
@@ -148,5 +152,5 @@ def load_of(task: LoadTask) -> Load:
     Raises:
         ArtifactError: It was made by a strategy of which this engine knows nothing.
     """
-    refuse_unknown_strategy(task.stored)
+    refuse_unknown(task.stored)
     return LOADS[task.stored.manifest.strategy](task)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Optional
@@ -13,9 +14,11 @@ from ..db.dump_session import DumpSession
 from ..errors import DumpError
 from .compression import AUTO, EXTENSIONS, Level
 from .dump import Content, Dump, Partial, Task
-from .pipeline import ArtifactWriter, dump_segments
+from .encryption import EXTENSION, METHOD, Encryptor, find_age
+from .pipeline import dump_segments
 from .segmentation import ROWS
 from .storage import PartialFile
+from .writer import ArtifactWriter, Store
 
 
 class LogicalDump(Dump):
@@ -27,11 +30,14 @@ class LogicalDump(Dump):
 
     @property
     def extension(self) -> str:
-        """As the compression has it."""
-        return EXTENSIONS[self._task.policy.compression.algorithm]
+        """As compression and encryption have it."""
+        policy = self._task.policy
+        return EXTENSIONS[policy.compression.algorithm] + (EXTENSION if policy.encryption else "")
 
     def session(self) -> AbstractContextManager[DumpSession]:
-        """Watch over a dump in one stream."""
+        """Watch over a dump in one stream, if it can be encrypted as it should be."""
+        if self._task.policy.encryption is not None:
+            find_age()
         contents = self._task.policy.verification.content_checksums
         return self._task.dbms.dump_session(self._task.database, contents)
 
@@ -41,36 +47,47 @@ class LogicalDump(Dump):
         return self._partial
 
     def write(self, session: DumpSession) -> Content:
-        """Dump in one pass: client, segments, compression, checksum, file."""
+        """Dump in one pass: client, segments, compression, encryption, checksum, file."""
         if self._partial is None:
             raise DumpError("There is no file to dump into.")
         task, plan, limits = self._task, session.plan, self._task.policy.limits
         algorithm, level = task.policy.compression.algorithm, task.policy.compression.level
         levels = Level(algorithm, level, session.inspection.size_bytes, self._earlier_level())
-        writer = ArtifactWriter(self._partial, algorithm, levels, task.policy.checksums)
-        writer.add_text("preamble", plan.preamble)
-        complaints = [
-            dump_segments(
-                writer,
-                task.context.processes,
-                command,
-                session,
-                stall_timeout=limits.stall_timeout,
-                timeout=limits.timeout,
-                explain=task.dbms.explain,
-                pace=task.pace,
-                progress=lambda: task.progress(writer.plain_bytes),
-            )
-            for command in session.commands()
-        ]
-        facts = session.conclude()
-        writer.add_text("postamble", plan.postamble)
+        store = Store(self._partial, task.policy.checksums)
+        encryption = task.policy.encryption
+        with contextlib.ExitStack() as stack:
+            encryptor: Optional[Encryptor] = None
+            if encryption is not None:
+                encryptor = stack.enter_context(
+                    Encryptor(task.context.processes, encryption.recipients, store.write, limits.stall_timeout)
+                )
+            writer = ArtifactWriter(encryptor.write if encryptor else store.write, algorithm, levels)
+            writer.add_text("preamble", plan.preamble)
+            complaints = [
+                dump_segments(
+                    writer,
+                    task.context.processes,
+                    command,
+                    session,
+                    stall_timeout=limits.stall_timeout,
+                    timeout=limits.timeout,
+                    explain=task.dbms.explain,
+                    pace=task.pace,
+                    progress=lambda: task.progress(writer.plain_bytes),
+                )
+                for command in session.commands()
+            ]
+            facts = session.conclude()
+            writer.add_text("postamble", plan.postamble)
+            if encryptor is not None:
+                complaints.append(encryptor.finish())
         described = {
-            "stored_bytes": writer.stored_bytes,
+            "stored_bytes": store.stored_bytes,
             "plain_bytes": writer.plain_bytes,
-            "sha256": writer.checksum("sha256") or "",
-            "md5": writer.checksum("md5"),
+            "sha256": store.checksum("sha256") or "",
+            "md5": store.checksum("md5"),
             "segments": tuple(writer.segments),
+            "encryption": {"method": METHOD, "recipients": list(encryption.recipients)} if encryption else None,
         }
         return Content(facts, "\n".join(complaints), described)
 

@@ -26,7 +26,7 @@ SCHEMA_VERSION = 1
 SUFFIX = ".manifest.json"
 SEAL = "manifest_sha256"
 _SEAL_ENTRY = f',\n  "{SEAL}": "{{}}"\n}}}}\n'
-PROOFS = ("sealed", "verified", "restored")
+PROOFS = ("sealed", "checksum", "verified", "restored")
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Segment:
     Attributes:
         kind: ``preamble`` (database settings); of the vendor's dump ``definitions`` (all but rows) and ``rows``, or
             ``dump`` in artifacts of engines that did not cut it; ``postamble`` (grants and the like).
-        offset: Where it begins in the artifact, bytes.
-        length: Its stored length, bytes.
+        offset: Where it begins in the artifact, bytes; in what age decrypts of it, where it is encrypted.
+        length: Its compressed length, bytes.
         plain_length: Its length once decompressed, bytes.
         level: With which level it was compressed.
         tables: Whose rows it holds, by the dump's names for them, and how many of each.
@@ -92,6 +92,7 @@ class Manifest:
         dbms: The server: ``flavour`` (mariadb, mysql, postgresql), ``version``, ``description``.
         tool: The client that dumped: ``name``, ``version``, and of its ``calls`` the arguments.
         compression: ``algorithm`` and ``level``.
+        encryption: ``method`` and ``recipients``; None where it is not encrypted.
         settings: The database's own settings (character set, encoding, collation, owner …).
         inventory: Names of the objects that the artifact holds, by kind; compared with those of the server.
         rows: How many rows it holds of each table; None in artifacts of engines that did not count them.
@@ -106,7 +107,8 @@ class Manifest:
         segments: The parts of the artifact in their order, where it is one file.
         files: Its files, where it is a directory.
         warnings: What the artifact cannot promise, in sentences.
-        proof: ``sealed``, ``verified`` or ``restored``.
+        proof: ``sealed``, ``checksum`` (the file is the one that was sealed; it was not decrypted), ``verified`` or
+            ``restored``.
         proven_at: When that proof was given.
         policy: The policy that the backup followed.
         run_id: The run in the catalog.
@@ -139,6 +141,7 @@ class Manifest:
     needs: tuple[str, ...] = ()
     files: tuple[StoredFile, ...] = ()
     md5: Optional[str] = None
+    encryption: Optional[dict[str, Any]] = None
     rows: Optional[dict[str, int]] = None
     row_counts: dict[str, Any] = field(default_factory=dict)
     position: Optional[dict[str, Any]] = None

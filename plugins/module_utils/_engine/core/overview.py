@@ -16,12 +16,13 @@ from typing import Any, Optional
 from .. import __version__
 from ..config import Instance, Policy
 from ..db.base import Check, Dbms
-from ..errors import ArtifactError, BackupDbError, StorageError
+from ..errors import ArtifactError, BackupDbError, ClientError, StorageError
 from ..reports import CheckReport, InfoReport, StatusReport, describe_artifact
 from ..utils.clock import to_text
 from ..utils.processes import Command
 from .catalog import SUCCESS, RunRecord
 from .context import Context
+from .encryption import refuse_unopenable, try_recipients
 from .marks import damage_path, read_mark
 from .recovery import explain_unfinished, leftovers, unfinished_restores
 from .scheduler import UNIT_PREFIX
@@ -80,7 +81,25 @@ def _strategy_checks(context: Context, instance: Instance, dbms: Dbms) -> list[C
     """Examine what policies ask for beyond the dump in one stream."""
     own = [policy for policy in context.config.policies if policy.covers_instance(instance.database_id)]
     algorithms = sorted({policy.compression.algorithm for policy in own if policy.strategy == "parallel"})
-    return [check for algorithm in algorithms for check in dbms.directory_checks(algorithm)]
+    checks = [check for algorithm in algorithms for check in dbms.directory_checks(algorithm)]
+    recipients = sorted({policy.encryption.recipients for policy in own if policy.encryption is not None})
+    return checks + [_encryption_check(context, each) for each in recipients]
+
+
+def _encryption_check(context: Context, recipients: Sequence[str]) -> Check:
+    """Examine whether artifacts can be encrypted, and say what can be done with them here."""
+    try:
+        try_recipients(context.processes, recipients)
+    except ClientError as exc:
+        return Check(exc.check, "failed", exc.message, exc.hint)
+    try:
+        if context.identity is not None:
+            refuse_unopenable(recipients, context.decryption, "What this host encrypts")
+    except BackupDbError as exc:
+        return Check("encryption", "warning", exc.message, exc.hint)
+    known = "decrypts it" if context.identity else "has no identity to decrypt it: artifacts are verified by checksum"
+    number = f"{len(recipients)} recipient{'s' if len(recipients) != 1 else ''}"
+    return Check("encryption", "ok", f"age encrypts for {number}; this host {known}.")
 
 
 def _to_be_backed_up(policies: Sequence[Policy], database_id: str, names: Iterable[str]) -> list[str]:

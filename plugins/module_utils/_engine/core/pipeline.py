@@ -1,7 +1,7 @@
 # Copyright (c) Vya.Digital and the vya.backupdb contributors
 # GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The one pass over a dump: client → compression → checksum → file, in constant memory.
+"""The one pass over a dump: client → compression → (encryption) → checksum → file, in constant memory.
 
 Reads as much as the pipe holds, and lets the client wait while we are busy. The bulk of the work (deflate, SHA-256,
 read, write) releases Python's global lock, so several dumps run side by side in threads.
@@ -9,7 +9,7 @@ read, write) releases Python's global lock, so several dumps run side by side in
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import hashlib
 import os
 import select
@@ -21,112 +21,11 @@ from typing import Optional, Protocol
 
 from ..errors import DamageError, DumpError, RestoreError
 from ..utils.processes import PIPE_BYTES, Child, Command, ProcessTable, describe_exit
-from .compression import Compressor, Level, compressor, plain_pieces
+from .compression import plain_pieces
+from .encryption import Decryption, Decryptor, HashedFile, Readable, exchanged
 from .manifest import Segment
-from .segmentation import ROWS, Following, Segmenter
-from .storage import PartialFile
-
-
-class ArtifactWriter:
-    """Compresses segments into a partial file, and counts, hashes and describes what passes."""
-
-    def __init__(
-        self, partial: PartialFile, algorithm: str, level: Level, checksums: Sequence[str] = ("sha256",)
-    ) -> None:
-        """Begin.
-
-        Args:
-            partial: Where the artifact goes.
-            algorithm: Of compression: ``gzip``, ``zstd`` or ``none``.
-            level: Chooses the level of each segment.
-            checksums: Which to take of the artifact, by :mod:`hashlib`'s names.
-        """
-        self._partial = partial
-        self._algorithm = algorithm
-        self._level = level
-        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in checksums}
-        self._compressor: Optional[Compressor] = None
-        self._segment = Segment("", 0, 0, 0)
-        self._compressing = 0.0
-        self._plain_start = 0
-        self.stored_bytes = 0
-        self.plain_bytes = 0
-        self.segments: list[Segment] = []
-        self.waited = 0.0  # seconds that the present segment's bytes were waited for
-
-    def add_text(self, kind: str, text: str) -> None:
-        """Write a segment that is at hand as a whole; an empty one is left out."""
-        if text:
-            self.begin(kind)
-            self.write(text.encode("utf-8"))
-            self.end({})
-
-    def begin(self, kind: str, continues: str = "") -> None:
-        """Begin a segment.
-
-        Args:
-            kind: As in :class:`~.manifest.Segment`.
-            continues: Likewise.
-        """
-        level = 0 if self._algorithm == "none" else self._level.current
-        self._compressor = compressor(self._algorithm, level)
-        self._segment = Segment(kind, self.stored_bytes, 0, 0, level, {}, continues)
-        self._plain_start, self._compressing, self.waited = self.plain_bytes, 0.0, 0.0
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Add to the segment.
-
-        Raises:
-            StorageError: The disk is full or failing.
-        """
-        if self._compressor is None:
-            raise DumpError("No segment has begun.")
-        began = time.perf_counter()
-        stored = self._compressor.compress(data)
-        self._compressing += time.perf_counter() - began
-        self.plain_bytes += len(data)
-        self._store(stored)
-
-    def end(self, tables: dict[str, int]) -> None:
-        """End the segment.
-
-        Args:
-            tables: Whose rows it holds, and how many of each.
-
-        Raises:
-            StorageError: The disk is full or failing.
-        """
-        if self._compressor is None:
-            raise DumpError("No segment has begun.")
-        self._store(self._compressor.flush())
-        self._compressor = None
-        begun = self._segment
-        self.segments.append(
-            dataclasses.replace(
-                begun,
-                length=self.stored_bytes - begun.offset,
-                plain_length=self.segment_bytes,
-                tables=tables,
-            )
-        )
-        if begun.kind == ROWS:
-            self._level.learn(self.waited, self._compressing)
-
-    @property
-    def segment_bytes(self) -> int:
-        """Plain bytes in the segment so far."""
-        return self.plain_bytes - self._plain_start
-
-    def _store(self, data: bytes) -> None:
-        if data:
-            for each in self._hashes.values():
-                each.update(data)
-            self._partial.write(data)
-            self.stored_bytes += len(data)
-
-    def checksum(self, name: str) -> Optional[str]:
-        """Return a checksum of all that was stored, hexadecimal; None if it was not asked for."""
-        return self._hashes[name].hexdigest() if name in self._hashes else None
+from .segmentation import Following, Segmenter
+from .writer import ArtifactWriter
 
 
 def read_child(child: Child, *, stall_timeout: timedelta, timeout: timedelta) -> Iterator[bytes]:
@@ -338,6 +237,7 @@ def read_segments(
     algorithm: str,
     digests: Optional[list[bytes]] = None,
     unpack: Callable[[Segment], bool] = lambda _segment: True,
+    decryption: Optional[Decryption] = None,
 ) -> Iterator[bytes]:
     """Yield the plain content of an artifact, checking everything on the way.
 
@@ -347,44 +247,48 @@ def read_segments(
         what: How to name the artifact in messages.
         segments: The manifest's segments.
         algorithm: ``gzip``, ``zstd`` or ``none``.
-        digests: Gets the SHA-256 of each segment's stored bytes.
+        digests: Gets the SHA-256 of each segment's compressed bytes.
         unpack: Asked of each segment; those of which it says no are read, not unpacked, and nothing of them is yielded.
+        decryption: What to decrypt it with, where it is encrypted.
 
     Raises:
         DamageError: It is cut off, damaged, has other parts than the manifest says, or another checksum.
             Content may have been yielded before that.
+        ArtifactError: It cannot be decrypted.
     """
-    digest, position = hashlib.sha256(), 0
+    stored = HashedFile(descriptor)
+    with contextlib.ExitStack() as stack:
+        packed: Readable = stored
+        if decryption is not None:
+            packed = stack.enter_context(Decryptor(decryption, stored, expected_sha256, what))
+        position = 0
+        for segment in segments:
+            part = hashlib.sha256()
+            plain_length = 0
+            if unpack(segment):
+                for piece in plain_pieces(_hashed(packed, segment.length, part), algorithm, what):
+                    plain_length += len(piece)
+                    yield piece
+            else:
+                plain_length = segment.plain_length
+                for _chunk in _hashed(packed, segment.length, part):
+                    pass
+            if segment.offset != position or plain_length != segment.plain_length:
+                raise DamageError(f"{what} has other parts than its manifest says.", "Use another artifact.")
+            position += segment.length
+            if digests is not None:
+                digests.append(part.digest())
+        if packed.read(1):
+            raise DamageError(
+                f"{what} has other parts than its manifest says: it goes on after the last of them.",
+                "Use another artifact.",
+            )
+    if stored.sha256 != expected_sha256:
+        raise exchanged(what)
 
-    def stored(length: int, part: hashlib._Hash) -> Iterator[bytes]:
-        while length and (chunk := os.read(descriptor, min(length, PIPE_BYTES))):
-            length -= len(chunk)
-            digest.update(chunk)
-            part.update(chunk)
-            yield chunk
 
-    for segment in segments:
-        part = hashlib.sha256()
-        plain_length = 0
-        if unpack(segment):
-            for piece in plain_pieces(stored(segment.length, part), algorithm, what):
-                plain_length += len(piece)
-                yield piece
-        else:
-            plain_length = segment.plain_length
-            for _chunk in stored(segment.length, part):
-                pass
-        if segment.offset != position or plain_length != segment.plain_length:
-            raise DamageError(f"{what} has other parts than its manifest says.", "Use another artifact.")
-        position += segment.length
-        if digests is not None:
-            digests.append(part.digest())
-    if os.read(descriptor, 1):
-        raise DamageError(
-            f"{what} has other parts than its manifest says: it goes on after the last of them.",
-            "Use another artifact.",
-        )
-    if digest.hexdigest() != expected_sha256:
-        raise DamageError(
-            f"{what} is damaged or was exchanged: its SHA-256 is not that of its manifest.", "Use another artifact."
-        )
+def _hashed(packed: Readable, length: int, part: hashlib._Hash) -> Iterator[bytes]:
+    while length and (chunk := packed.read(min(length, PIPE_BYTES))):
+        length -= len(chunk)
+        part.update(chunk)
+        yield chunk

@@ -10,12 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Optional
 
+from ..config import Encryption
 from ..errors import BackupDbError, DatabaseLostError
 from ..reports import RestoreReport
 from ..utils.clock import to_text
 from .backup import BackupJob, BackupResult, BackupRunner, ProgressCallback
 from .catalog import SUCCESS
 from .context import Context
+from .encryption import refuse_unopenable
 from .locks import artifact_in_use, database_lock
 from .recovery import recover_restores
 from .restore import RestoreOutcome, RestorePlan, Restorer, choose_artifact
@@ -91,9 +93,24 @@ def _plan(context: Context, request: RestoreRequest) -> RestorePlan:
     instance = context.config.instance(request.database_id)
     stored = choose_artifact(context.storage, request.database_id, request.database, request.artifact, request.before)
     policy = context.config.policy_of(request.database_id, request.database)
-    restorer = Restorer(context.processes, context.clock)
+    restorer = Restorer(context.processes, context.clock, context.decryption)
     dbms = context.connect(instance)
-    return restorer.plan(stored, dbms, request.name, request.overwrite, policy.limits, request.jobs)
+    plan = restorer.plan(stored, dbms, request.name, request.overwrite, policy.limits, request.jobs)
+    if plan.exists and not dbms.can_rename and policy.encryption is not None:
+        _refuse_lost_state(context, request, policy.encryption)
+    return plan
+
+
+def _refuse_lost_state(context: Context, request: RestoreRequest, encryption: Encryption) -> None:
+    """Refuse to replace a database in place if its safety backup could not be decrypted to bring it back."""
+    try:
+        refuse_unopenable(encryption.recipients, context.decryption, f"A safety backup of {request.name!r}")
+    except BackupDbError as exc:
+        raise type(exc)(
+            f"The database {request.name!r} would be replaced, and could not be brought back if that failed:"
+            f" {exc.message} Nothing was changed.",
+            "Name the identity (--identity, identity_file), or restore into another name.",
+        ) from None
 
 
 def _planned(request: RestoreRequest, plan: RestorePlan) -> RestoreReport:
@@ -125,7 +142,7 @@ def _recorded(
     error: Optional[str] = "Internal error."  # what the record says unless one of the next lines knows better
     lost = False
     try:
-        done = Restorer(context.processes, context.clock).restore(
+        done = Restorer(context.processes, context.clock, context.decryption).restore(
             plan, safety_backup, lambda traces: context.catalog.note(run.run_id, traces), progress
         )
         error = None

@@ -24,6 +24,7 @@ from ..utils.clock import Clock, to_text
 from ..utils.processes import ProcessTable
 from .backup import BackupResult, Progress, ProgressCallback
 from .comparison import inventory_differences, refuse_differences, row_differences
+from .encryption import Decryption
 from .loads import Load, LoadTask, load_of
 from .manifest import Manifest
 from .recovery import BESIDE, EXISTED, MADE, OLD, SAFETY
@@ -81,9 +82,10 @@ Leave = Callable[[Mapping[str, str]], None]
 class Restorer:
     """Carries out restores; everything it works with is handed to it."""
 
-    def __init__(self, processes: ProcessTable, clock: Clock) -> None:
+    def __init__(self, processes: ProcessTable, clock: Clock, decryption: Decryption) -> None:
         self._processes = processes
         self._clock = clock
+        self._decryption = decryption
 
     def plan(
         self,
@@ -106,6 +108,7 @@ class Restorer:
 
         Raises:
             RestoreError: The server cannot take the artifact, or the target exists and may not be overwritten.
+            CredentialsError: The artifact is encrypted, and there is no identity.
             ConfigError: There is no such number of processes.
         """
         if jobs is not None and jobs < 1:
@@ -115,6 +118,8 @@ class Restorer:
         if not target or "\0" in target:
             raise RestoreError("The name of the database to restore into is empty or impossible.")
         manifest = stored.manifest
+        if manifest.encryption is not None:
+            self._decryption.identity_for(f"The artifact {stored.path}")
         dbms.refuse_incompatible(Origin(manifest.dbms, manifest.tool, manifest.settings, manifest.inventory), target)
         dbms.load_command(target)
         exists = target in dbms.all_databases()
@@ -251,7 +256,7 @@ class Restorer:
         return f"The old database {plan.target!r} was brought back from its safety backup {safety.path}.", False
 
     def _load_of(self, plan: RestorePlan, stored: StoredArtifact) -> Load:
-        task = LoadTask(self._processes, plan.dbms, stored, plan.jobs, plan.stall_timeout)
+        task = LoadTask(self._processes, plan.dbms, stored, plan.jobs, plan.stall_timeout, self._decryption)
         return load_of(task)
 
     def _run(self, plan: RestorePlan, load: Load, database: str, tell: ProgressCallback) -> tuple[str, ...]:

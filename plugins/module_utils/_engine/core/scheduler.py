@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..config import DEFAULT_CONFIG_PATH, Config, Limits, Schedule
 from ..errors import ConfigError
+from ..security.age_identity import ABSENT, CREDENTIAL
 from ..security.keys import NO_KEY
 
 UNIT_PREFIX = "vya-backupdb-backup-"
@@ -100,6 +101,7 @@ def _service(config: Config, work: _Work, executable: Path, config_path: Path, u
         config=_quoted(config_path).replace("$", "$$"),  # else it would stand for a variable
         key_file=_plain(config.key_file),
         credentials_file=_plain(config.credentials_file),
+        identity="".join(_identity(config)),
         no_key=NO_KEY.decode(),
         no_credentials='{"databases": []}',
         # A missing directory is better explained by the engine than by a service that cannot be set up.
@@ -107,6 +109,16 @@ def _service(config: Config, work: _Work, executable: Path, config_path: Path, u
         protect_home="read-only" if _any_below(used, "home", "root", "run/user") else "yes",
         private_tmp="no" if _any_below(used, "tmp", "var/tmp") else "yes",
     )
+
+
+def _identity(config: Config) -> list[str]:
+    """Return the lines that hand the age identity over, where the host has one."""
+    if config.age_identity_file is None:
+        return []
+    return [
+        f"LoadCredential={CREDENTIAL}:{_plain(config.age_identity_file)}\n",
+        f"SetCredential={CREDENTIAL}:{ABSENT.decode()}\n",
+    ]
 
 
 def _weights(limits: Limits) -> list[str]:
@@ -183,7 +195,7 @@ LoadCredential=credentials.json:{credentials_file}
 # In place of a file that is missing, so that it is the engine that says so, and to everybody whom failures concern.
 SetCredential=host.key:{no_key}
 SetCredential=credentials.json:{no_credentials}
-Environment=LANG=C.UTF-8
+{identity}Environment=LANG=C.UTF-8
 SyslogIdentifier=vya-backupdb
 
 # The command ends its own children; one of them killed for lack of memory is its failure alone, not the whole run's.

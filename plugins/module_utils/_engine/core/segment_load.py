@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,20 +14,22 @@ from typing import Optional
 
 from ..db.base import Dbms
 from ..db.loading import Loading
-from ..errors import ArtifactError, DamageError, RestoreError
+from ..errors import DamageError, RestoreError
 from ..utils.processes import Child, ProcessTable
 from .build_plan import BuildStatement, shares
 from .compression import plain_pieces
+from .encryption import Decryption
 from .load_plan import LoadPlanner, Step, rows_statement
 from .manifest import Segment
+from .packed import Packed, opened
 from .pipeline import load_chunks
+from .segmentation import ROWS
 from .storage import StoredArtifact
 from .together import Together
 from .verification import plain_chunks
 from .watching import at_work
 
-_STORED_BYTES = 256 * 1024  # read at a time by each client, so that many do not need much memory
-
+_HELD_BYTES = 64 * 1024 * 1024  # of an encrypted artifact, what each client may hold in memory
 _NAMED = 3  # how many tables a message names
 
 
@@ -38,12 +39,14 @@ class Survey:
 
     Attributes:
         stored: The artifact.
-        digests: The SHA-256 of the stored bytes of each segment.
+        decryption: What it was decrypted with, where it is encrypted.
+        digests: The SHA-256 of the compressed bytes of each segment.
         steps: In which it is loaded.
         rows: How many rows each table has, by the names that builds have for them.
     """
 
     stored: StoredArtifact
+    decryption: Decryption
     digests: Sequence[bytes]
     steps: Sequence[Step]
     rows: Mapping[str, int] = field(default_factory=dict)
@@ -53,6 +56,7 @@ def survey_artifact(
     stored: StoredArtifact,
     loading: Loading,
     jobs: int,
+    decryption: Decryption,
     progress: Callable[[int], None] = lambda _done: None,
     *,
     thorough: bool = True,
@@ -63,6 +67,7 @@ def survey_artifact(
         stored: The artifact.
         loading: What is known of its kind of dump.
         jobs: How many clients may load at a time.
+        decryption: What to decrypt it with, where it is encrypted.
         progress: Called with the bytes of SQL read so far.
         thorough: Whether rows are unpacked, too, as a verification does. Where they are not, it is found while they are
             loaded if they were sealed damaged.
@@ -70,9 +75,10 @@ def survey_artifact(
     Raises:
         DamageError: It is damaged, cut off or exchanged.
         ArtifactError: It cannot be read.
+        CredentialsError: It cannot be decrypted.
     """
     segments = stored.manifest.segments
-    planner = LoadPlanner(segments, loading) if jobs > 1 else None
+    planner = LoadPlanner(segments, loading) if jobs > 1 and _can_be_shared(stored) else None
     digests: list[bytes] = []
     done = 0
 
@@ -85,14 +91,20 @@ def survey_artifact(
                 planner.skip()
         return thorough
 
-    for piece in plain_chunks(stored, digests, rows):
+    for piece in plain_chunks(stored, decryption, digests, rows):
         if planner is not None:
             planner.feed(piece)
         done += len(piece)
         progress(done)
     if planner is None:
-        return Survey(stored, digests, [Step(tuple(range(len(segments))), False, b"")])
-    return Survey(stored, digests, planner.steps(), planner.rows)
+        return Survey(stored, decryption, digests, [Step(tuple(range(len(segments))), False, b"")])
+    return Survey(stored, decryption, digests, planner.steps(), planner.rows)
+
+
+def _can_be_shared(stored: StoredArtifact) -> bool:
+    """Whether each client may be given segments of its own: what is decrypted for it waits for it in memory."""
+    longest = max((each.length for each in stored.manifest.segments if each.kind == ROWS), default=0)
+    return stored.manifest.encryption is None or longest <= _HELD_BYTES
 
 
 class Loader:
@@ -140,17 +152,16 @@ class Loader:
             DamageError: What is read now is not what was read before.
             ArtifactError: It cannot be read.
         """
-        descriptor = self._open()
-        try:
+        with opened(self._survey.stored, self._survey.decryption) as packed:
             for step in self._survey.steps:
                 if step.builds:
                     self._build(step)
-                elif step.shared:
-                    _SharedStep(self, descriptor, step).run(min(self._jobs, len(step.segments)))
+                    continue
+                packed.seek(self.segments[step.segments[0]])
+                if step.shared:
+                    _SharedStep(self, packed, step).run(min(self._jobs, len(step.segments)))
                 else:
-                    self.feed_client(self._alone(descriptor, step))
-        finally:
-            os.close(descriptor)
+                    self.feed_client(self._alone(packed, step))
         return "\n".join(remarks for remarks in self._remarks if remarks)
 
     def _build(self, step: Step) -> None:
@@ -173,65 +184,56 @@ class Loader:
             self._taken += count
             self._progress(self._taken)
 
-    def _open(self) -> int:
-        path = self._survey.stored.path
-        try:
-            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as exc:
-            raise ArtifactError(f"The artifact {path} cannot be read: {exc.strerror}.") from None
-
-    def _alone(self, descriptor: int, step: Step) -> Iterator[bytes]:
+    def _alone(self, packed: Packed, step: Step) -> Iterator[bytes]:
         manifest = self._survey.stored.manifest
 
         def content() -> Iterator[bytes]:
             for number in step.segments:
-                yield from self.segment(descriptor, number, step.parts.get(number))
+                yield from self.segment(packed.stream(self.segments[number]), number, step.parts.get(number))
 
         yield self._dbms.loading.session + step.settings
         yield from self._dbms.renamed(content(), manifest.database, self._database)
         if step is not self._survey.steps[-1]:
             yield self._dbms.loading.interruption
 
-    def shared(self, descriptor: int, step: Step, numbers: Iterator[int]) -> Iterator[bytes]:
+    def shared(self, step: Step, taken: Iterator[tuple[int, Iterator[bytes]]]) -> Iterator[bytes]:
         """Yield what one of several clients is given: the settings, then segments for as long as there are any."""
         loading = self._dbms.loading
         yield loading.session + step.settings + loading.beginning()
-        for number in numbers:
+        for number, content in taken:
             before, after = loading.rows(*rows_statement(self.segments, number))
             yield before
-            yield from self.segment(descriptor, number)
+            yield from self.segment(content, number)
             yield after
 
     def segment(
-        self, descriptor: int, number: int, parts: Optional[Sequence[tuple[int, int]]] = None
+        self, content: Iterator[bytes], number: int, parts: Optional[Sequence[tuple[int, int]]] = None
     ) -> Iterator[bytes]:
         """Yield the plain content of a segment, or parts of it.
+
+        Args:
+            content: Its compressed bytes.
+            number: Which it is.
+            parts: From where to where, in bytes of what it holds.
 
         Raises:
             DamageError: It is not what it was before. Content may have been yielded before that.
             ArtifactError: It cannot be read.
         """
         stored, digest = self._survey.stored, hashlib.sha256()
-        segment, what = stored.manifest.segments[number], f"The artifact {stored.path}"
+        segment = self.segments[number]
+        what = f"The artifact {stored.path}"
 
-        def read() -> Iterator[bytes]:
-            offset, end = segment.offset, segment.offset + segment.length
-            while offset < end:
-                try:
-                    chunk = os.pread(descriptor, min(end - offset, _STORED_BYTES), offset)
-                except OSError as exc:
-                    raise ArtifactError(f"{what} cannot be read: {exc.strerror}.", "See to the disk.") from None
-                if not chunk:
-                    return
+        def hashed() -> Iterator[bytes]:
+            for chunk in content:
                 digest.update(chunk)
-                offset += len(chunk)
                 yield chunk
 
         plain_length = 0
 
         def pieces() -> Iterator[bytes]:
             nonlocal plain_length
-            for piece in plain_pieces(read(), stored.manifest.compression.get("algorithm", "gzip"), what):
+            for piece in plain_pieces(hashed(), stored.manifest.compression.get("algorithm", "gzip"), what):
                 plain_length += len(piece)
                 yield piece
 
@@ -269,9 +271,9 @@ class Loader:
 class _SharedStep:
     """Several clients that take segments from one list until it is empty, or one of them fails."""
 
-    def __init__(self, loader: Loader, descriptor: int, step: Step) -> None:
+    def __init__(self, loader: Loader, packed: Packed, step: Step) -> None:
         self._loader = loader
-        self._descriptor = descriptor
+        self._packed = packed
         self._step = step
         self._numbers = iter(step.segments)
         self._lock = threading.Lock()
@@ -279,7 +281,7 @@ class _SharedStep:
     def run(self, clients: int) -> None:
         """Load the step's segments; what the first client raises that fails goes on to the caller."""
         taken: list[list[int]] = [[] for _ in range(clients)]
-        streams = [self._loader.shared(self._descriptor, self._step, self._next_numbers(each)) for each in taken]
+        streams = [self._loader.shared(self._step, self._next_segments(each)) for each in taken]
         Together(self._loader.feed_client).run(streams, lambda number, exc: self._with_tables(exc, taken[number]))
 
     def _with_tables(self, exc: RestoreError, taken: Sequence[int]) -> RestoreError:
@@ -293,14 +295,15 @@ class _SharedStep:
             f"{exc.message.rstrip('.')}; it was given rows of {', '.join(tables[:_NAMED])}{more}.", exc.hint
         )
 
-    def _next_numbers(self, taken: list[int]) -> Iterator[int]:
+    def _next_segments(self, taken: list[int]) -> Iterator[tuple[int, Iterator[bytes]]]:
         while True:
             with self._lock:
                 number = next(self._numbers, None)
-            if number is None:
-                return
+                if number is None:
+                    return
+                content = self._packed.fetch(self._loader.segments[number])
             taken.append(number)
-            yield number
+            yield number, content
 
 
 def _parts(chunks: Iterator[bytes], parts: Sequence[tuple[int, int]]) -> Iterator[bytes]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -17,11 +18,12 @@ from ..db.factory import END_MARKERS
 from ..errors import ArtifactError, BackupDbError, DamageError
 from ..security.identity import acting_user
 from ..utils.clock import to_text
-from ..utils.processes import ProcessTable
+from ..utils.processes import PIPE_BYTES
 from .backup import Progress, ProgressCallback
 from .catalog import FAILED, SUCCESS, RunRecord
 from .context import Context
 from .directory import verify_directory
+from .encryption import METHOD, Decryption, HashedFile, exchanged
 from .locks import artifact_in_use
 from .manifest import Manifest, Segment
 from .marks import Mark, damage_path, write_mark
@@ -30,11 +32,13 @@ from .segmentation import ROWS
 from .storage import StoredArtifact, find_artifact, storage_error
 
 _TAIL_BYTES = 4096
+VERIFIED, CHECKSUM = "verified", "checksum"
+_CHECKSUM_ONLY = "Checksum only: there is no identity to decrypt it with."
 
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """How the verification of one artifact ended."""
+    """How the verification of one artifact ended; ``note`` says what could not be examined."""
 
     artifact: str
     database_id: str
@@ -42,35 +46,31 @@ class VerificationResult:
     outcome: str
     proof: Optional[str] = None
     error: Optional[str] = None
+    note: Optional[str] = None
 
 
 def plain_chunks(
-    stored: StoredArtifact, digests: Optional[list[bytes]] = None, rows: Callable[[Segment], bool] = lambda _rows: True
+    stored: StoredArtifact,
+    decryption: Decryption,
+    digests: Optional[list[bytes]] = None,
+    rows: Callable[[Segment], bool] = lambda _rows: True,
 ) -> Iterator[bytes]:
     """Yield the SQL text of an artifact, checking size, checksum, compression and structure on the way.
 
     Args:
         stored: The artifact.
-        digests: Gets the SHA-256 of each segment's stored bytes.
+        decryption: What to decrypt it with, where it is encrypted.
+        digests: Gets the SHA-256 of each segment's compressed bytes.
         rows: Asked of each segment of rows; where it says no, its checksum alone is looked at, and it is not yielded.
 
     Raises:
         DamageError: It is damaged, cut off or exchanged. Content may have been yielded before that.
         ArtifactError: It cannot be read.
+        CredentialsError: It cannot be decrypted.
     """
     manifest = stored.manifest
     what = f"The artifact {stored.path}"
-    try:
-        descriptor = os.open(stored.path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as exc:
-        raise ArtifactError(f"{what} cannot be read: {exc.strerror}.") from None
-    try:
-        size = os.fstat(descriptor).st_size
-        if size != manifest.stored_bytes:
-            raise DamageError(
-                f"{what} is damaged: it has {size} bytes, its manifest says {manifest.stored_bytes}.",
-                "Use another artifact.",
-            )
+    with _opened(stored) as descriptor:
         left_out = 0
         last = next((segment for segment in reversed(manifest.segments) if segment.kind != "postamble"), None)
 
@@ -91,6 +91,7 @@ def plain_chunks(
             manifest.compression.get("algorithm", "gzip"),
             digests,
             unpack,
+            decryption if manifest.encryption is not None else None,
         ):
             if position + left_out < dump_end:
                 tail = (tail + chunk[: dump_end - position - left_out][-_TAIL_BYTES:])[-_TAIL_BYTES:]
@@ -99,6 +100,23 @@ def plain_chunks(
         marker = END_MARKERS.get(manifest.dbms.get("flavour", ""))
         if position + left_out != manifest.plain_bytes or marker is None or not marker.search(tail):
             raise DamageError(f"{what} is not whole: the end of the dump is missing.", "Use another artifact.")
+
+
+@contextlib.contextmanager
+def _opened(stored: StoredArtifact) -> Iterator[int]:
+    """Open an artifact that is one file, of the right size; what the disk does not give is an error in words."""
+    what = f"The artifact {stored.path}"
+    try:
+        descriptor = os.open(stored.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise ArtifactError(f"{what} cannot be read: {exc.strerror}.") from None
+    try:
+        size, expected = os.fstat(descriptor).st_size, stored.manifest.stored_bytes
+        if size != expected:
+            raise DamageError(
+                f"{what} is damaged: it has {size} bytes, its manifest says {expected}.", "Use another artifact."
+            )
+        yield descriptor
     except OSError as exc:
         error = DamageError if exc.errno == errno.EIO else ArtifactError
         raise error(f"{what} cannot be read: {exc.strerror}.", "See to the disk; use another artifact.") from None
@@ -106,38 +124,66 @@ def plain_chunks(
         os.close(descriptor)
 
 
-def _verify_stream(stored: StoredArtifact, _processes: ProcessTable, progress: Callable[[int], None]) -> None:
+def _verify_stream(stored: StoredArtifact, decryption: Decryption, progress: Callable[[int], None]) -> str:
+    if stored.manifest.encryption is not None and decryption.identity is None:
+        return _verify_checksum(stored, decryption, progress)
     done = 0
-    for chunk in plain_chunks(stored):
+    for chunk in plain_chunks(stored, decryption):
         done += len(chunk)
         progress(done)
+    return VERIFIED
 
 
-_VERIFIERS: dict[str, Callable[[StoredArtifact, ProcessTable, Callable[[int], None]], None]] = {
+def _verify_checksum(stored: StoredArtifact, decryption: Decryption, progress: Callable[[int], None]) -> str:
+    """See that a file is the one that was sealed, where nobody can look into it."""
+    manifest, done = stored.manifest, 0
+    what = f"The artifact {stored.path}"
+    with _opened(stored) as descriptor:
+        file = HashedFile(descriptor)
+        while chunk := file.read(PIPE_BYTES):
+            if decryption.processes.cancelled.is_set():
+                raise ArtifactError(f"{what} was not read to its end: the run was stopped.")
+            done += len(chunk)
+            progress(manifest.plain_bytes * done // manifest.stored_bytes)
+        if file.sha256 != manifest.sha256:
+            raise exchanged(what)
+    return CHECKSUM
+
+
+def _verify_directory(stored: StoredArtifact, decryption: Decryption, progress: Callable[[int], None]) -> str:
+    verify_directory(stored, decryption.processes, progress)
+    return VERIFIED
+
+
+_VERIFIERS: dict[str, Callable[[StoredArtifact, Decryption, Callable[[int], None]], str]] = {
     "logical": _verify_stream,
-    "parallel": verify_directory,
+    "parallel": _verify_directory,
 }
 
 
-def verify_artifact(stored: StoredArtifact, processes: ProcessTable, progress: Callable[[int], None]) -> None:
-    """Read an artifact back as a whole.
+def verify_artifact(stored: StoredArtifact, decryption: Decryption, progress: Callable[[int], None]) -> str:
+    """Read an artifact back as a whole, or, where it is encrypted and there is no identity, its checksum alone.
 
     Args:
         stored: The artifact.
-        processes: What starts and ends children.
+        decryption: What to decrypt it with, where it is encrypted.
         progress: Called with the bytes of SQL read so far.
+
+    Returns:
+        The proof that this is: ``verified`` or ``checksum``.
 
     Raises:
         DamageError: It is damaged, cut off or exchanged.
         ArtifactError: It cannot be read.
-        ClientError: The vendor's client that is needed to read it is missing.
+        CredentialsError: It cannot be decrypted.
+        ClientError: The program that is needed to read it is missing.
     """
-    refuse_unknown_strategy(stored)
-    _VERIFIERS[stored.manifest.strategy](stored, processes, progress)
+    refuse_unknown(stored)
+    return _VERIFIERS[stored.manifest.strategy](stored, decryption, progress)
 
 
-def refuse_unknown_strategy(stored: StoredArtifact) -> None:
-    """Refuse an artifact of which this engine does not know how it was made.
+def refuse_unknown(stored: StoredArtifact) -> None:
+    """Refuse an artifact of which this engine does not know how it was made or encrypted.
 
     Raises:
         ArtifactError: It is one.
@@ -148,12 +194,19 @@ def refuse_unknown_strategy(stored: StoredArtifact) -> None:
             f"The artifact {stored.path} was made by the strategy {strategy!r}, which this engine does not know.",
             "Upgrade the engine by applying the role vya.backupdb.runtime.",
         )
+    encryption = stored.manifest.encryption
+    if encryption is not None and encryption.get("method") != METHOD:
+        raise ArtifactError(
+            f"The artifact {stored.path} was encrypted by the method {encryption.get('method')!r}, which this engine"
+            " does not know.",
+            "Upgrade the engine by applying the role vya.backupdb.runtime.",
+        )
 
 
 def verify_and_record(
     context: Context, stored: StoredArtifact, progress: Optional[ProgressCallback] = None
 ) -> tuple[VerificationResult, RunRecord]:
-    """Verify an artifact, mark it as ``verified`` when it is whole and as damaged when it is not, and record either.
+    """Verify an artifact, note in its manifest what that proved or mark it as damaged, and record either.
 
     What was found damaged once stays so: a disk that gives other bytes each time is not to be trusted.
 
@@ -166,16 +219,17 @@ def verify_and_record(
     names = (manifest.database_id, manifest.database)
     tell = progress or (lambda _progress: None)
     run = context.start("verification", *names, manifest.policy, artifact=str(stored.path))
-    error: Optional[str] = None
+    error = note = None
     try:
         with artifact_in_use(stored.path):
-            verify_artifact(
+            proof = verify_artifact(
                 stored,
-                context.processes,
+                context.decryption,
                 lambda done: tell(Progress(*names, "verifying", done, manifest.plain_bytes)),
             )
             _refuse_marked(stored)
-            manifest = manifest.with_proof("verified", context.clock())
+            note = _CHECKSUM_ONLY if proof == CHECKSUM else None
+            manifest = manifest.with_proof(proof, context.clock())
             manifest.write(stored.path.parent)
     except DamageError as exc:
         error = " ".join(filter(None, (str(exc), _mark(context, stored, exc.message))))
@@ -185,8 +239,8 @@ def verify_and_record(
         error = str(storage_error(exc, stored.manifest_path))
     record = context.finish(run, error, stored_bytes=manifest.stored_bytes)
     tell(Progress(*names, "failed" if error else "done"))
-    outcome, proof = (FAILED, None) if error else (SUCCESS, manifest.proof)
-    return VerificationResult(str(stored.path), *names, outcome, proof, error), record
+    outcome, known = (FAILED, None) if error else (SUCCESS, manifest.proof)
+    return VerificationResult(str(stored.path), *names, outcome, known, error, None if error else note), record
 
 
 def choose_to_verify(
@@ -270,7 +324,7 @@ def prove_new(context: Context, artifact: Path, tell: ProgressCallback) -> Manif
     result, _record = verify_and_record(context, stored, without_ends)
     if result.outcome != SUCCESS:
         raise ArtifactError(f"The new artifact was read back and is not good: {result.error}", "See to the disk.")
-    return manifest.with_proof("verified", context.clock())
+    return manifest.with_proof(result.proof or VERIFIED, context.clock())
 
 
 def _refuse_marked(stored: StoredArtifact) -> None:

@@ -84,8 +84,8 @@ class DumpPlan:
         client_version: The client's version.
         preamble: SQL to load before the dump (database settings).
         postamble: SQL to load after it (grants on the database and the like).
-        restore_by_hand: A shell command that restores the artifact, which stands as ``{artifact}``, and what
-            unpacks it as ``{unpack}``.
+        restore_by_hand: A shell command that restores the artifact, which stands as ``{artifact}``, what decrypts and
+            unpacks it as ``{unpacked}``.
     """
 
     commands: tuple[Command, ...]

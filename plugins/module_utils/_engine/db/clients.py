@@ -139,6 +139,11 @@ def postgresql_client(name: str, server_major: int, processes: ProcessTable) -> 
     )
 
 
+def find_program(name: str) -> str | None:
+    """Return the path of an installed program, searched where the vendors' clients are."""
+    return next(iter(_in_search_path((name,))), None)
+
+
 def _in_search_path(names: Sequence[str]) -> list[str]:
     """Return the programs of these names, each once, whatever links lead to it; the first name first."""
     found: dict[str, str] = {}

@@ -217,7 +217,7 @@ class MySql(Dbms):
             client_version=client.version,
             preamble=self._preamble(inspection),
             postamble=self._postamble(database, inspection),
-            restore_by_hand=f"{{unpack}} {{artifact}} | {loader} --binary-mode --comments"
+            restore_by_hand=f"{{unpacked}} | {loader} --binary-mode --comments"
             " --default-character-set=utf8mb4 NEW_DATABASE",
         )
 

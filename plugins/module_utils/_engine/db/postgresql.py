@@ -284,7 +284,7 @@ class PostgreSql(Dbms):
             client_version=version,
             preamble=preamble_statements(inspection.settings),
             postamble=settings_statements(inspection.settings),
-            restore_by_hand="createdb --template=template0 NEW_DATABASE && {unpack} {artifact}"
+            restore_by_hand="createdb --template=template0 NEW_DATABASE && {unpacked}"
             " | psql --no-psqlrc --set=ON_ERROR_STOP=1 --dbname=NEW_DATABASE",
         )
 

@@ -135,7 +135,7 @@ def read_secret(path: Path, what: str) -> bytes | None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise CredentialsError(f"The {what} {path} is not a regular file.", "Remove it. " + _PREPARE)
-        if not _passed_on_by_systemd(path):
+        if not passed_on_by_systemd(path):
             _check_privacy(path, what, status)
         with open(descriptor, "rb", closefd=False) as stream:
             return stream.read()
@@ -159,7 +159,8 @@ def _check_privacy(path: Path, what: str, status: os.stat_result) -> None:
         )
 
 
-def _passed_on_by_systemd(path: Path) -> bool:
+def passed_on_by_systemd(path: Path) -> bool:
+    """Whether a file is one that systemd handed to this service."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     return bool(directory) and path.parent == Path(directory or "")
 

@@ -54,6 +54,9 @@ class FakeEngine:
         self.opened.append((config_path, trigger))
         return self
 
+    def use_identity(self, path: Path) -> None:
+        self.calls.append(("use_identity", {"path": path}))
+
     def drop_privileges(self) -> None:
         self.privileges_dropped_before = len(self.calls)
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from vya_backupdb.errors import ConfigError
+
 VERIFIED = {
     "artifact": "/b/shop_20260109_030000.sql.gz",
     "database_id": "prod-mysql-01",
@@ -19,6 +21,7 @@ VERIFIED = {
     "outcome": "success",
     "proof": "verified",
     "error": None,
+    "note": None,
 }
 DAMAGED = {
     **VERIFIED,
@@ -74,6 +77,35 @@ def test_a_damaged_artifact_ends_with_6(call: Callable[..., Any], fake: ModuleTy
         "1 artifact verified, 1 failed.",
     ]
     assert ended.code == 6
+
+
+def test_a_checksum_alone_is_no_verification(call: Callable[..., Any], fake: ModuleType) -> None:
+    note = "Checksum only: there is no identity to decrypt it with."
+    partly = {**VERIFIED, "proof": "checksum", "note": note}
+    ended = call(fake.FakeEngine({"verify": {"changed": True, "results": [partly, VERIFIED, DAMAGED]}}), "verify")
+    assert ended.lines[1:3] == [
+        "prod-mysql-01  shop      success  checksum  shop_20260109_030000.sql.gz",
+        f"    {note}",
+    ]
+    assert ended.lines[-1] == "1 artifact verified, 1 by checksum only, 1 failed."
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify",),
+        ("drill",),
+        ("restore", "prod-mysql-01", "shop", "--dry-run"),
+        ("extract", "prod-mysql-01", "shop", "--table", "item"),
+    ],
+)
+def test_an_identity_is_read_before_privileges_are_dropped(
+    call: Callable[..., Any], fake: ModuleType, arguments: tuple[str, ...]
+) -> None:
+    engine = fake.FakeEngine({}, error=ConfigError("Enough."))
+    call(engine, *arguments, "--identity", "key.txt")
+    assert engine.calls[0] == ("use_identity", {"path": Path("key.txt")})
+    assert engine.privileges_dropped_before == 1
 
 
 def test_whole_artifacts_end_with_0(call: Callable[..., Any], fake: ModuleType, tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from vya_backupdb.core.compression import Level
 from vya_backupdb.core.manifest import Segment
-from vya_backupdb.core.pipeline import ArtifactWriter, dump_segments, load_chunks, read_segments
+from vya_backupdb.core.pipeline import dump_segments, load_chunks, read_segments
 from vya_backupdb.core.storage import PartialFile
+from vya_backupdb.core.writer import ArtifactWriter, Store
 from vya_backupdb.db.dump_reader import Cut
 from vya_backupdb.errors import ArtifactError, DumpError, RestoreError
 from vya_backupdb.utils.processes import Command, ProcessTable, describe_exit, secret_descriptor
@@ -60,14 +61,14 @@ def shell(script: str) -> Command:
     return Command(("/bin/sh", "-c", script))
 
 
-def artifact_writer(partial: PartialFile, level: int, checksums: Sequence[str] = ("sha256",)) -> ArtifactWriter:
-    return ArtifactWriter(partial, "gzip", Level("gzip", level, 0), checksums)
+def artifact_writer(store: Store, level: int) -> ArtifactWriter:
+    return ArtifactWriter(store.write, "gzip", Level("gzip", level, 0))
 
 
 @pytest.fixture
 def writer(tmp_path: Path) -> Iterator[ArtifactWriter]:
     partial = PartialFile(tmp_path / "x.sql.gz")
-    yield artifact_writer(partial, 1)
+    yield artifact_writer(Store(partial), 1)
     partial.discard()
 
 
@@ -79,7 +80,8 @@ def dump(writer: ArtifactWriter, script: str, processes: ProcessTable | None = N
 
 def test_a_whole_dump_is_stored_counted_and_hashed(tmp_path: Path) -> None:
     partial = PartialFile(tmp_path / "x.sql.gz")
-    writer = artifact_writer(partial, 6, ("sha256", "md5"))
+    store = Store(partial, ("sha256", "md5"))
+    writer = artifact_writer(store, 6)
     watch = Watch()
     writer.add_text("preamble", "-- first\n")
     seen: list[int] = []
@@ -100,9 +102,9 @@ def test_a_whole_dump_is_stored_counted_and_hashed(tmp_path: Path) -> None:
     plain = gzip.decompress(stored)
     assert complaints == "a warning"
     assert plain.startswith(b"-- first\nrow 0\n")
-    assert (len(stored), len(plain)) == (writer.stored_bytes, writer.plain_bytes)
-    assert writer.checksum("sha256") == hashlib.sha256(stored).hexdigest()
-    assert writer.checksum("md5") == hashlib.md5(stored).hexdigest()
+    assert (len(stored), len(plain)) == (store.stored_bytes, writer.plain_bytes)
+    assert store.checksum("sha256") == hashlib.sha256(stored).hexdigest()
+    assert store.checksum("md5") == hashlib.md5(stored).hexdigest()
     assert watch.seen == plain.removeprefix(b"-- first\n")
     assert [s.kind for s in writer.segments] == ["preamble", "definitions"]
     assert seen[-1] == writer.plain_bytes
@@ -181,7 +183,8 @@ def test_what_was_written_is_read_back(
 ) -> None:
     folder = tmp_path_factory.mktemp("pipeline")
     partial = PartialFile(folder / "x.sql.gz")
-    writer = artifact_writer(partial, level)
+    store = Store(partial)
+    writer = artifact_writer(store, level)
     for part in parts:
         writer.begin("rows")
         writer.write(part[:100])
@@ -191,7 +194,7 @@ def test_what_was_written_is_read_back(
     partial.settle()
     stored = (folder / "x.sql.gz").read_bytes()
     assert gzip.GzipFile(fileobj=io.BytesIO(stored)).read() == b"".join(parts)
-    assert read(folder / "copy", stored, writer.checksum("sha256") or "", writer.segments) == b"".join(parts)
+    assert read(folder / "copy", stored, store.checksum("sha256") or "", writer.segments) == b"".join(parts)
     for segment, part in zip(writer.segments, parts, strict=True):
         alone = stored[segment.offset : segment.offset + segment.length]
         assert zlib.decompress(alone, 31) == part

@@ -17,6 +17,7 @@ import pytest
 from segmented_dumps import postgresql, segmented
 
 from vya_backupdb.core import load_plan, segmentation
+from vya_backupdb.core.encryption import Decryption
 from vya_backupdb.core.manifest import Segment
 from vya_backupdb.core.segment_load import Loader, survey_artifact
 from vya_backupdb.core.storage import StoredArtifact, find_artifact
@@ -82,7 +83,7 @@ def load(stored: StoredArtifact) -> Load:
     """Survey the artifact and load it."""
 
     def run(script: str, jobs: int = 3, between: Callable[[], None] = lambda: None, **changes: Any) -> str:
-        survey = survey_artifact(stored, Clients.loading, jobs)
+        survey = survey_artifact(stored, Clients.loading, jobs, Decryption(ProcessTable()))
         between()
         processes = ProcessTable()
         dbms: Any = Clients(script)
@@ -172,7 +173,7 @@ def test_being_told_to_stop_ends_all_clients(stored: StoredArtifact) -> None:
     loader = Loader(
         processes,
         dbms,
-        survey_artifact(stored, Clients.loading, 2),
+        survey_artifact(stored, Clients.loading, 2, Decryption(processes)),
         "copy",
         jobs=2,
         stall_timeout=timedelta(seconds=20),
@@ -187,14 +188,15 @@ def test_being_told_to_stop_ends_all_clients(stored: StoredArtifact) -> None:
 def test_a_damaged_artifact_is_not_surveyed(stored: StoredArtifact, thorough: bool) -> None:
     damaged = dataclasses.replace(stored, manifest=dataclasses.replace(stored.manifest, sha256="0" * 64))
     with pytest.raises(DamageError, match="SHA-256"):
-        survey_artifact(damaged, Clients.loading, 2, thorough=thorough)
+        survey_artifact(damaged, Clients.loading, 2, Decryption(ProcessTable()), thorough=thorough)
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_rows_that_are_not_unpacked_are_planned_alike(stored: StoredArtifact, jobs: int) -> None:
     told: list[int] = []
-    quick = survey_artifact(stored, Clients.loading, jobs, told.append, thorough=False)
-    assert quick == survey_artifact(stored, Clients.loading, jobs)
+    decryption = Decryption(ProcessTable())
+    quick = survey_artifact(stored, Clients.loading, jobs, decryption, told.append, thorough=False)
+    assert quick == survey_artifact(stored, Clients.loading, jobs, decryption)
     assert told[-1] == stored.manifest.plain_bytes
 
 
@@ -208,7 +210,8 @@ def test_rows_that_were_sealed_damaged_are_found_before_all_is_loaded(load: Load
         content[place] = change(bytes(content[place]))
         stored.path.write_bytes(content)
         sealed = dataclasses.replace(manifest, sha256=hashlib.sha256(content).hexdigest())
-        survey = survey_artifact(dataclasses.replace(stored, manifest=sealed), Clients.loading, 2, thorough=False)
+        exchanged = dataclasses.replace(stored, manifest=sealed)
+        survey = survey_artifact(exchanged, Clients.loading, 2, Decryption(ProcessTable()), thorough=False)
         dbms: Any = Clients("cat > /dev/null")
         stall = timedelta(seconds=20)
         loader = Loader(ProcessTable(), dbms, survey, "copy", jobs=2, stall_timeout=stall, progress=lambda _done: None)

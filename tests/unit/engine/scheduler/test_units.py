@@ -119,6 +119,11 @@ class TestService:
         service = service_of(config_with(nightly(), key_file="/k/host.key", credentials_file="/c/100%.json"))
         assert service["LoadCredential"] == ["host.key:/k/host.key", "credentials.json:/c/100%%.json"]
 
+    def test_it_gets_the_age_identity_where_the_host_has_one(self) -> None:
+        service = service_of(config_with(nightly(), age_identity_file="/root/100%.txt"))
+        assert service["LoadCredential"][2:] == ["age-identity:/root/100%%.txt"]
+        assert service["SetCredential"][2:] == ["age-identity:absent"]
+
     def test_missing_secrets_are_left_to_the_engine_to_explain(self) -> None:
         service = service_of(config_with(nightly()))
         assert service["SetCredential"] == ["host.key:absent", 'credentials.json:{"databases": []}']

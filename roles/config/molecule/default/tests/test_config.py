@@ -31,6 +31,8 @@ def test_it_says_what_the_variables_say(document: dict[str, Any]) -> None:
     assert document["storage"] == {"root": "/var/backups/vya-backupdb", "reserve": "5%"}
     assert [instance["database_id"] for instance in document["instances"]] == ["mariadb-01", "postgresql-01"]
     assert document["policies"][0]["retention"] == {"daily": 14, "timezone": "America/Sao_Paulo"}
+    assert document["policies"][1]["encryption"]["recipients"][0].startswith("age1")
+    assert document["age_identity_file"] == "/root/identity.txt"
     assert document["notifications"]["mail"]["on_failure"] == ["dba@example.com"]
 
 
