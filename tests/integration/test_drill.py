@@ -34,7 +34,7 @@ OBJECTS = {
     "mysql": COMMON + "CREATE TABLE numbered (id integer PRIMARY KEY AUTO_INCREMENT, note text) AUTO_INCREMENT=4711;"
     "CREATE FUNCTION twice(x integer) RETURNS integer DETERMINISTIC RETURN x * 2;"
     "CREATE TRIGGER guard BEFORE INSERT ON item FOR EACH ROW SET NEW.label = TRIM(NEW.label);"
-    "CREATE USER IF NOT EXISTS vya_reader@localhost; GRANT SELECT ON vya_drill.item TO vya_reader@localhost;",
+    "CREATE USER IF NOT EXISTS drill_reader@localhost; GRANT SELECT ON vya_drill.item TO drill_reader@localhost;",
     "postgresql": COMMON + "CREATE SEQUENCE numbered; SELECT setval('numbered', 4711);"
     "CREATE FUNCTION twice(x integer) RETURNS integer LANGUAGE sql AS 'SELECT x * 2';"
     "CREATE FUNCTION trim_label() RETURNS trigger LANGUAGE plpgsql AS"
@@ -42,8 +42,8 @@ OBJECTS = {
     "CREATE TRIGGER guard BEFORE INSERT ON item FOR EACH ROW EXECUTE FUNCTION trim_label();"
     # The server writes such a check otherwise each time that it has read it.
     "ALTER TABLE item ADD kind varchar(9) DEFAULT 'food' CHECK (kind IN ('food', 'drink'));"
-    "DO $$ BEGIN CREATE ROLE vya_reader; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
-    "GRANT SELECT ON item TO vya_reader;",
+    "DO $$ BEGIN CREATE ROLE drill_reader; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+    "GRANT SELECT ON item TO drill_reader;",
 }
 
 
@@ -63,7 +63,21 @@ def host(tmp_path: Path, servers: dict[str, Server], scratch: Path) -> Host:
 
 
 @pytest.fixture
-def database(server: Server, make_database: Callable[..., str]) -> str:
+def reader(server: Server) -> Iterator[None]:
+    """The account that has a grant is gone after its database."""
+    yield
+    drop_reader(server)
+
+
+def drop_reader(server: Server) -> None:
+    if server.kind == "mysql":
+        server.sql("DROP USER IF EXISTS drill_reader@localhost;")
+    else:
+        server.sql("DROP ROLE IF EXISTS drill_reader;")
+
+
+@pytest.fixture
+def database(server: Server, reader: None, make_database: Callable[..., str]) -> str:
     """A database with one of each of what a drill must not lose."""
     made = make_database("vya_drill", OBJECTS[server.kind])
     if server.kind == "mysql":
@@ -147,7 +161,10 @@ TAMPERINGS = {
         "a trigger missing": ("s/^CREATE TRIGGER guard .*/SELECT 1;/", "trigger public.item.guard is missing"),
         "a routine changed": ("s/SELECT x \\* 2/SELECT x * 3/", "routine public.twice(x integer) is not as it was"),
         "a sequence set back": ("s/'public.numbered', 4711/'public.numbered', 47/", "goes on at 48 instead of 4712"),
-        "a grant missing": ("/^GRANT SELECT ON TABLE public.item/d", "vya_reader on table public.item is missing"),
+        "a grant missing": (
+            "/^GRANT SELECT ON TABLE public.item/d",
+            "drill_reader on table public.item is missing",
+        ),
     },
 }
 
@@ -184,11 +201,12 @@ def test_a_drill_notices_a_grant_that_is_missing(
         back_up(host, server, "vya_drill")
     finally:
         server.drop("vya_drill")
+        drop_reader(server)
 
     result = drill(host, server, "vya_drill")
 
     assert result.outcome == "failed"
-    assert "grant vya_reader@localhost on `item` is missing" in str(result.error)
+    assert "grant drill_reader@localhost on `item` is missing" in str(result.error)
 
 
 def test_a_server_program_that_is_not_there_makes_a_drill_impossible(

@@ -164,9 +164,9 @@ class MySql(Dbms):
         """Look at a database and watch over a dump of it, which is to be made while the context lasts."""
         with self._connected() as query:
             inspection = self._inspect(query, database)
-            moment = read_moment(query, self._server, database, contents)
             before = current_point(query, self._server)
             plan = self._plan(database, inspection, writes_position=not before.reason)
+            moment = read_moment(query, self._server, database, contents)
 
         def figures(query: Query) -> Figures:
             return read_after(query, self._server, database, moment)
