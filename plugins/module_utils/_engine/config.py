@@ -420,7 +420,6 @@ class Drill(Section):
     schedule: Optional[Schedule] = None
     directory: Optional[Path] = None
     memory: str = "256MiB"
-    timeout: timedelta = timedelta(hours=12)
 
     @field_validator("directory")
     @classmethod
@@ -428,11 +427,6 @@ class Drill(Section):
         if value is not None and not value.is_absolute():
             raise ValueError("must be an absolute path")
         return value
-
-    @field_validator("timeout", mode="before")
-    @classmethod
-    def _duration(cls, value: object) -> object:
-        return parse_duration(value)
 
     @field_validator("memory")
     @classmethod
