@@ -132,7 +132,7 @@ def shares(builds: Sequence[BuildStatement], rows: Mapping[str, int], clients: i
     units: dict[object, list[BuildStatement]] = {}
     for number, each in enumerate(builds):
         units.setdefault(each.build.table if each.build.alone else number, []).append(each)
-    found: list[list[BuildStatement]] = [[] for _ in range(max(1, min(clients, len(units))))]
+    found: list[list[BuildStatement]] = [[] for _client in range(max(1, min(clients, len(units))))]
     loads = [0] * len(found)
 
     def work(unit: Sequence[BuildStatement]) -> int:

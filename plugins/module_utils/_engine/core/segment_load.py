@@ -280,7 +280,7 @@ class _SharedStep:
 
     def run(self, clients: int) -> None:
         """Load the step's segments; what the first client raises that fails goes on to the caller."""
-        taken: list[list[int]] = [[] for _ in range(clients)]
+        taken: list[list[int]] = [[] for _client in range(clients)]
         streams = [self._loader.shared(self._step, self._next_segments(each)) for each in taken]
         Together(self._loader.feed_client).run(streams, lambda number, exc: self._with_tables(exc, taken[number]))
 
