@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -256,3 +257,30 @@ def test_nothing_is_left_of_a_drill_that_is_ended(
         assert drill(host, server, database).outcome == "success"
     assert left(scratch) == []
     assert ENDS[number] in [run.outcome for run in host.engine().catalog.runs("drill")]
+
+
+def test_a_lock_costs_figures_and_no_backup(servers: dict[str, Server], tmp_path: Path, scratch: Path) -> None:
+    server = servers["postgresql"]
+    host = configured_host(tmp_path, servers, drill={"directory": str(scratch)})
+    server.create("vya_locked", "CREATE TABLE item (id integer PRIMARY KEY CHECK (id > 0));")
+    lock = "BEGIN; LOCK TABLE item IN ACCESS EXCLUSIVE MODE; SELECT 'locked'; SELECT pg_sleep(600);"
+    command = ["runuser", "-u", "postgres", "--", "psql", "-qAt", "-d", "vya_locked", "-f", "-"]
+    with subprocess.Popen(command, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        holder.stdin.write(lock.replace("; ", ";\n"))
+        holder.stdin.close()
+        assert holder.stdout.readline() == "locked\n"
+
+        let_go = threading.Timer(8, holder.kill)  # the dump client waits for it, for longer than the figures do
+        let_go.start()
+        report = host.engine().backup(database_id=server.database_id, databases=["vya_locked"])
+        let_go.cancel()
+        holder.kill()
+    try:
+        assert report.ok, report.to_dict()
+        (warning,) = report.results[0].warnings
+        assert warning.startswith("Drills cannot compare all of the content")
+        assert host.engine().drill(database_id=server.database_id, database="vya_locked").ok
+    finally:
+        server.drop("vya_locked")

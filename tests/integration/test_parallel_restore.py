@@ -198,7 +198,7 @@ def test_an_index_that_cannot_be_made_fails_the_restore(
 
 SLOW = """
 CREATE FUNCTION slow(id integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql
-AS $$ BEGIN PERFORM pg_catalog.pg_sleep(2); RETURN id; END $$;
+AS $$ BEGIN PERFORM pg_catalog.pg_sleep(4); RETURN id; END $$;
 CREATE TABLE item (id integer PRIMARY KEY);
 CREATE INDEX by_slow ON item (slow(id));
 INSERT INTO item VALUES (1), (2), (3);
@@ -213,7 +213,7 @@ def test_a_client_is_waited_for_while_the_server_makes_an_index(
         pytest.skip("other dumps define keys and indexes with their tables")
     name = make_database("vya_slow", SLOW)
     assert host.engine().backup(database_id=server.database_id, databases=[name]).ok
-    host.write(policies=[{"name": "all", "limits": {"stall_timeout": "3s"}}])
+    host.write(policies=[{"name": "all", "limits": {"stall_timeout": "8s"}}])
     target = make_database("vya_slow_copy")
 
     restored = host.engine().restore(

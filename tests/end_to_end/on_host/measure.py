@@ -41,11 +41,14 @@ def main() -> None:
             if path.name not in family and found.get("PPid") not in family:
                 continue
             family.add(path.name)
+            if path.name != str(process.pid):
+                # Before it becomes another program, a child is a copy of the engine, and then setpriv. What it is by
+                # now is asked first: it may change between two looks.
+                if program(path.name) == program(str(process.pid)):
+                    continue
+                found = facts(path.name)
             if "VmHWM" in found:
-                # Before it becomes another program, a child is a copy of the engine, and then setpriv.
-                if path.name != str(process.pid) and (
-                    found["Name"] == "setpriv" or program(path.name) == program(str(process.pid))
-                ):
+                if found["Name"] == "setpriv":
                     continue
                 # The kernel's own high-water mark: nothing between two looks is missed.
                 seen[path.name] = (found["Name"], int(found["VmHWM"].split()[0]))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import re
 import threading
@@ -23,7 +24,7 @@ from .clients import known_options, knows_option, mysql_client
 from .connection import connect, in_words, mysql_engine, mysql_socket
 from .figures import Figures
 from .mysql_examination import Examination
-from .mysql_figures import read_after, read_moment
+from .mysql_figures import Moment, impatient, read_after, read_moment
 from .mysql_grants import grant_statements, quote_name, quote_text
 from .mysql_inspection import Query, database_settings, inspect_database
 from .mysql_load import makes_keys, read_load
@@ -166,12 +167,30 @@ class MySql(Dbms):
             inspection = self._inspect(query, database)
             before = current_point(query, self._server)
             plan = self._plan(database, inspection, writes_position=not before.reason)
-            moment = read_moment(query, self._server, database, contents)
+            moment, inspection = self._moment_if_free(query, database, contents, inspection)
 
         def figures(query: Query) -> Figures:
-            return read_after(query, self._server, database, moment)
+            try:
+                with impatient(query):
+                    return read_after(query, self._server, database, moment) if moment else Figures()
+            except ServerError:  # no reason to give the dump up
+                return Figures()
 
         yield MySqlDumpSession(self._connected, self._server, database, inspection, plan, before, figures)
+
+    def _moment_if_free(
+        self, query: Query, database: str, contents: bool, inspection: Inspection
+    ) -> tuple[Moment | None, Inspection]:
+        """Return what the figures of a dump begin with, and what is known of the database.
+
+        They are not worth a backup: where somebody holds a lock on a table, the dump may wait for it, and these do not.
+        """
+        try:
+            with impatient(query):
+                return read_moment(query, self._server, database, contents), inspection
+        except ServerError as exc:
+            warning = f"Drills cannot compare all of the content, as the server did not say what it is: {exc.message}"
+            return None, dataclasses.replace(inspection, warnings=(*inspection.warnings, warning))
 
     def figures(self, database: str) -> Figures:
         """Return the figures of a database that nobody else uses, contents included."""

@@ -10,6 +10,8 @@ table has not been changed since.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +23,7 @@ from .mysql_inspection import Query, named
 
 # Their UPDATE_TIME is that of the last commit (InnoDB) or of the last write to the file (the others).
 _TIMED_ENGINES = ("innodb", "myisam", "aria")
+_LOCK_SECONDS = 3
 _SECONDS_FOR_A_TABLE = 280  # less than the driver waits for an answer, so that the connection goes on
 _NUMBERS = {
     *("tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double", "year", "date", "time"),
@@ -132,6 +135,16 @@ class Moment:
             else:
                 contents[name] = sums
         return Figures(objects, counters, contents, left_out, self.accounts)
+
+
+@contextlib.contextmanager
+def impatient(query: Query) -> Iterator[None]:
+    """Let the session give up on tables that somebody has locked, for the length of a ``with`` block."""
+    query(f"SET SESSION lock_wait_timeout = {_LOCK_SECONDS}")
+    try:
+        yield
+    finally:
+        query("SET SESSION lock_wait_timeout = DEFAULT")
 
 
 def read_moment(query: Query, server: Server, database: str, contents: bool) -> Moment:

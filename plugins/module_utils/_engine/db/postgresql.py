@@ -75,6 +75,7 @@ _CONNECTIONS = (
     "SELECT format('%%s from %%s', usename, coalesce(host(client_addr), 'this host')), count(*) FROM pg_stat_activity"
     " WHERE datname = %s AND backend_type = 'client backend' AND pid <> pg_backend_pid() GROUP BY 1 ORDER BY 2 DESC, 1"
 )
+_FIGURES_LOCK_SECONDS = 3
 _WORKING = (
     "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND state = 'active'"
     " AND wait_event_type IS DISTINCT FROM 'Lock' AND wait_event_type IS DISTINCT FROM 'Client' LIMIT 1"
@@ -226,7 +227,7 @@ class PostgreSql(Dbms):
             snapshot = take_snapshot(query)
             inspection, objects = self._inspect(query)
             plan = self._plan(database, inspection, f"--snapshot={snapshot.name}")
-            figures = read_figures(query, contents)
+            figures, inspection = _figures_if_free(query, contents, inspection)
             yield PostgreSqlDumpSession(inspection, plan, objects, snapshot, _completed(query, figures))
 
     def figures(self, database: str) -> Figures:
@@ -250,7 +251,8 @@ class PostgreSql(Dbms):
             settings = inspection.settings
             plan = DumpPlan((command,), version, "", settings_text(settings), by_hand(settings))
             tables = read_table_entries(query)
-            completed = _completed(query, read_figures(query, options.contents))
+            figures, inspection = _figures_if_free(query, options.contents, inspection)
+            completed = _completed(query, figures)
             yield PostgreSqlDirectorySession(inspection, plan, objects, snapshot, completed, tables, directories)
 
     def directory_load(self, database: str, directory: Path, origin: Origin, jobs: int) -> list[Command]:
@@ -428,6 +430,24 @@ class PostgreSql(Dbms):
         errors = [line for line in lines if _ERROR.search(line)]
         # What follows an error (DETAIL, the query) explains it; without any error the rest is chatter.
         return lines if errors else []
+
+
+def _figures_if_free(query: Query, contents: bool, inspection: Inspection) -> tuple[Figures, Inspection]:
+    """Return the figures of a database that is to be dumped, and what is known of it.
+
+    They are not worth a backup: where somebody holds a lock on a table, the dump may wait for it, and these do not.
+    """
+    query("SAVEPOINT vya_figures")
+    try:
+        query(f"SET LOCAL lock_timeout = '{_FIGURES_LOCK_SECONDS}s'")
+        figures = read_figures(query, contents)
+        query("SET LOCAL lock_timeout = DEFAULT")
+        query("RELEASE SAVEPOINT vya_figures")
+    except ServerError as exc:
+        query("ROLLBACK TO SAVEPOINT vya_figures")
+        warning = f"Drills cannot compare all of the content, as the server did not say what it is: {exc.message}"
+        return Figures(), dataclasses.replace(inspection, warnings=(*inspection.warnings, warning))
+    return figures, inspection
 
 
 def _completed(query: Query, figures: Figures) -> Callable[[], Figures]:
