@@ -272,7 +272,8 @@ def test_a_lock_costs_figures_and_no_backup(servers: dict[str, Server], tmp_path
         holder.stdin.close()
         assert holder.stdout.readline() == "locked\n"
 
-        let_go = threading.Timer(8, holder.kill)  # the dump client waits for it, for longer than the figures do
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted;"
+        let_go = threading.Timer(8, server.sql, [ended])  # the dump client waits for longer than the figures do
         let_go.start()
         report = host.engine().backup(database_id=server.database_id, databases=["vya_locked"])
         let_go.cancel()
