@@ -56,6 +56,7 @@ from .security.audit import AuditLog
 from .security.credentials import Credential, CredentialStore, open_store
 from .security.privileges import drop_to_owner
 from .utils.clock import Clock, utc_now
+from .utils.memory import return_large_blocks
 from .utils.processes import ProcessTable
 
 __all__ = ["Engine", "Progress"]
@@ -84,6 +85,7 @@ class Engine:
             identity: What encrypted artifacts are read with, or why it could not be read.
             clock: What tells the time.
         """
+        return_large_blocks()
         self.config = config
         self._credentials = credentials
         self._processes = ProcessTable()
