@@ -444,7 +444,10 @@ def _figures_if_free(query: Query, contents: bool, inspection: Inspection) -> tu
         query("SET LOCAL lock_timeout = DEFAULT")
         query("RELEASE SAVEPOINT vya_figures")
     except ServerError as exc:
-        query("ROLLBACK TO SAVEPOINT vya_figures")
+        try:
+            query("ROLLBACK TO SAVEPOINT vya_figures")
+        except ServerError:  # the connection is lost, and why was said before
+            raise exc from None
         warning = f"Drills cannot compare all of the content, as the server did not say what it is: {exc.message}"
         return Figures(), dataclasses.replace(inspection, warnings=(*inspection.warnings, warning))
     return figures, inspection
