@@ -170,6 +170,9 @@ def in_words(instance: Instance, redactor: Redactor, database: Optional[str] = N
         yield
     except BackupDbError:
         raise
+    except sqlalchemy.exc.PendingRollbackError:  # what is said of any statement after that
+        lost = ConnectionError("the connection was lost")
+        raise _server_error(lost, instance, redactor, database) from None
     except (sqlalchemy.exc.SQLAlchemyError, OSError, RuntimeError) as exc:
         raise _server_error(exc, instance, redactor, database) from None
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy.exc import PendingRollbackError
 
 from vya_backupdb.config import Instance
 from vya_backupdb.db.connection import in_words
@@ -18,6 +19,10 @@ from vya_backupdb.security.redaction import Redactor
         (
             OSError(2003, "connection failed: Is the server running on that host?"),
             "The server x cannot be reached at its socket: connection failed: Is the server running on that host?",
+        ),
+        (
+            PendingRollbackError("Can't reconnect until invalid transaction is rolled back."),
+            "The server x cannot be reached at its socket: the connection was lost.",
         ),
         (OSError(1064, "Wrong syntax."), "The server x refused a statement: Wrong syntax."),
         (OSError(1064, "Wrong syntax"), "The server x refused a statement: Wrong syntax."),
