@@ -29,6 +29,12 @@ real={real}
 for word in "$@"; do
     [ "$word" = --version ] && exec "$real" "$@"
 done
+# Others call the client too: Debian's start script of a server does so in the background for a while.
+caller=$PPID
+until [ "$caller" -le 1 ] || [ "$caller" = {tests} ]; do
+    caller=$(awk '/^PPid:/ {{print $2}}' "/proc/$caller/status" 2> /dev/null || echo 0)
+done
+[ "$caller" = {tests} ] || exec "$real" "$@"
 """
 
 
@@ -55,7 +61,7 @@ def in_place_of(program: str, script: str, directory: Path) -> Iterator[None]:
     real.parent.mkdir(exist_ok=True)
     shutil.copy(place, real)
     wrapper = directory / f"{program}-stand-in"
-    wrapper.write_text(_HEAD.format(real=real) + script)
+    wrapper.write_text(_HEAD.format(real=real, tests=os.getpid()) + script)
     wrapper.chmod(0o755)
     with mounted(wrapper, place):
         yield

@@ -120,6 +120,8 @@ if __name__ == "__main__":
     if sys.stdin is not None and sys.stdin.isatty():
         # Its own terminal from now on, so that Ctrl-C typed there becomes a signal.
         fcntl.ioctl(sys.stdin, termios.TIOCSCTTY, 0)
+        # A shell starts what it puts in the background with SIGINT ignored, and that is inherited.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     scenario = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     engine = FakeEngine(scenario["reports"], tuple(scenario.get("progress", ())), blocks=scenario.get("blocks"))
     raise SystemExit(main(sys.argv[2:], engine.open))
