@@ -170,12 +170,15 @@ TAMPERINGS = {
 }
 
 
-@pytest.mark.parametrize("tampering", sorted({name for names in TAMPERINGS.values() for name in names}))
+# Grants of MySQL and MariaDB are not the dump client's: see the test below.
+@pytest.mark.parametrize(
+    ("server", "tampering"),
+    [(kind, name) for kind, names in TAMPERINGS.items() for name in names],
+    indirect=["server"],
+)
 def test_a_drill_notices_what_a_lying_client_did(
     server: Server, host: Host, database: str, scratch: Path, tampering: str
 ) -> None:
-    if tampering not in TAMPERINGS[server.kind]:
-        pytest.skip("grants of MySQL and MariaDB are not the dump client's: see the test below")
     edit, told = TAMPERINGS[server.kind][tampering]
     script = scratch.parent / "edit.sed"
     script.write_text(edit + "\n")

@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from servers import Host, Server
 
 from vya_backupdb.core import extraction, segmentation
-from vya_backupdb.core.storage import find_artifact
+from vya_backupdb.core.manifest import Segment
+from vya_backupdb.core.packed import Packed
+from vya_backupdb.core.storage import StoredArtifact, find_artifact
 from vya_backupdb.errors import ArtifactError
 
 TABLES = """
@@ -70,9 +72,9 @@ def test_only_what_is_needed_is_read(
     read: list[int] = []
     plain = extraction._plain
 
-    def noted(stored: object, packed: object, segment: object) -> object:
-        read.append(getattr(segment, "plain_length"))  # noqa: B009 - any object
-        return plain(stored, packed, segment)  # type: ignore[arg-type]
+    def noted(stored: StoredArtifact, packed: Packed, segment: Segment) -> Iterator[bytes]:
+        read.append(segment.plain_length)
+        return plain(stored, packed, segment)
 
     monkeypatch.setattr(extraction, "_plain", noted)
     table = "before_it" if server.kind == "mysql" else "public.before_it"

@@ -148,16 +148,19 @@ CREATE INDEX of_kept ON kept (content);
 """
 
 
+# Other dumps define keys and indexes with their tables.
+only_postgresql = pytest.mark.parametrize("server", ["postgresql"], indirect=True)
+
+
 @pytest.fixture
 def indexed(server: Server, host: Host, make_database: Callable[..., str]) -> str:
     """A backup of a database with keys, indexes, and what needs them."""
-    if server.kind != "postgresql":
-        pytest.skip("other dumps define keys and indexes with their tables")
     name = make_database("vya_indexed", INDEXED)
     assert host.engine().backup(database_id=server.database_id, databases=[name]).ok
     return name
 
 
+@only_postgresql
 def test_keys_and_indexes_are_made_by_several_clients(
     server: Server, host: Host, indexed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +181,7 @@ def test_keys_and_indexes_are_made_by_several_clients(
     assert sum(made) >= 5
 
 
+@only_postgresql
 def test_an_index_that_cannot_be_made_fails_the_restore(
     server: Server, host: Host, indexed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,12 +209,11 @@ INSERT INTO item VALUES (1), (2), (3);
 """
 
 
+@only_postgresql
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_client_is_waited_for_while_the_server_makes_an_index(
     server: Server, host: Host, make_database: Callable[..., str], jobs: int
 ) -> None:
-    if server.kind != "postgresql":
-        pytest.skip("other dumps define keys and indexes with their tables")
     name = make_database("vya_slow", SLOW)
     assert host.engine().backup(database_id=server.database_id, databases=[name]).ok
     host.write(policies=[{"name": "all", "limits": {"stall_timeout": "8s"}}])

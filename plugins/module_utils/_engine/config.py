@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, Optional, Union, get_args
 from zoneinfo import ZoneInfo
 
-from .config_values import bytes_of, parse_duration, time_of_day
+from .config_values import absolute_path, bytes_of, parse_duration, time_of_day
 from .core.calendar import calendar_expressions
 from .errors import ConfigError
 from .utils.third_party import (
@@ -59,12 +59,7 @@ class Storage(Section):
     root: Path = Path("/var/backups/vya-backupdb")
     reserve: str = "64MiB"
 
-    @field_validator("root")
-    @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        if not value.is_absolute():
-            raise ValueError("must be an absolute path")
-        return value
+    _absolute = field_validator("root")(absolute_path)
 
     @field_validator("reserve", mode="before")
     @classmethod
@@ -421,12 +416,7 @@ class Drill(Section):
     directory: Optional[Path] = None
     memory: str = "256MiB"
 
-    @field_validator("directory")
-    @classmethod
-    def _absolute(cls, value: Optional[Path]) -> Optional[Path]:
-        if value is not None and not value.is_absolute():
-            raise ValueError("must be an absolute path")
-        return value
+    _absolute = field_validator("directory")(absolute_path)
 
     @field_validator("memory")
     @classmethod
@@ -477,10 +467,7 @@ class Config(Section):
             raise ValueError("may hold letters, digits, '_', '.' and '-' only")
         return value
 
-    @field_validator("age_identity_file")
-    @classmethod
-    def _absolute(cls, value: Optional[Path]) -> Optional[Path]:
-        return value if value is None else Storage._absolute(value)  # the same rule and the same sentence
+    _absolute = field_validator("age_identity_file")(absolute_path)
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
+from typing import Optional
 
 _DURATION = re.compile(r"^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
 _SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(B|[KMGT]i?B|%)$")
@@ -32,6 +34,17 @@ def parse_duration(value: object) -> timedelta:
         raise ValueError(f"{value!r} is not a duration; write for example 90s, 30m, 1h30m or 2d")
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def absolute_path(value: Optional[Path]) -> Optional[Path]:
+    """Return a path as it is.
+
+    Raises:
+        ValueError: It is relative.
+    """
+    if value is not None and not value.is_absolute():
+        raise ValueError("must be an absolute path")
+    return value
 
 
 def time_of_day(number: int) -> str:

@@ -118,10 +118,11 @@ def parse_time(text: str) -> datetime:
         ConfigError: The text is no such moment.
     """
     from .._engine.errors import ConfigError
+    from .._engine.utils.clock import local_moment
 
     try:
-        return datetime.fromisoformat(text.strip()).astimezone()
-    except (ValueError, OverflowError):
+        return local_moment(text)
+    except ValueError:
         raise ConfigError(
             f"{text!r} is not a time.",
             "Write for example 2026-01-09T02:30:00Z, or 2026-01-09 02:30 in the host's time.",

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Optional
 
 from . import text
 from ._typer import typer
-from .options import DryRunOption, JsonOption, session_of, usage_error
+from .options import DryRunOption, JsonOption, TriggerOption, session_of, usage_error
 from .output import Row, say, show_table
 from .progress import show_progress
 from .session import Session
@@ -27,9 +27,7 @@ def backup(
     instance: Annotated[
         Optional[str], typer.Option(metavar="ID", help="Databases of this instance, each by its policy.")
     ] = None,
-    trigger: Annotated[
-        Literal["command", "timer"], typer.Option(help="What the records name as the cause; timers say so themselves.")
-    ] = "command",
+    trigger: TriggerOption = "command",
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> int:

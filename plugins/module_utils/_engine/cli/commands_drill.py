@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from . import text
 from ._typer import typer
@@ -17,6 +17,7 @@ from .options import (
     IdentityOption,
     InstanceFilter,
     JsonOption,
+    TriggerOption,
     session_of,
     usage_error,
 )
@@ -34,9 +35,7 @@ def drill(
     due: Annotated[
         bool, typer.Option("--due", help="Only databases whose turn it is, by drill.every_days of the configuration.")
     ] = False,
-    trigger: Annotated[
-        Literal["command", "timer"], typer.Option(help="What the records name as the cause; timers say so themselves.")
-    ] = "command",
+    trigger: TriggerOption = "command",
     as_json: JsonOption = False,
 ) -> int:
     """Restore artifacts into a scratch server on this host and compare what came back.

@@ -12,12 +12,20 @@ from typing import Annotated, Optional
 from ..errors import ConfigError
 from . import text
 from ._typer import typer
-from .options import ArtifactOption, BeforeOption, DatabaseArgument, IdentityOption, chosen_artifact, session_of
+from .options import (
+    ArtifactOption,
+    BeforeOption,
+    DatabaseArgument,
+    IdentityOption,
+    InstanceArgument,
+    chosen_artifact,
+    session_of,
+)
 
 
 def extract(
     context: typer.Context,
-    instance: Annotated[str, typer.Argument(metavar="INSTANCE", help="The instance (its database_id).")],
+    instance: InstanceArgument,
     database: DatabaseArgument,
     table: Annotated[
         str, typer.Option("--table", metavar="NAME", help="The table; of PostgreSQL with its schema: public.item.")

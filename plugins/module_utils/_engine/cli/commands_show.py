@@ -6,18 +6,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from . import text
 from ._typer import typer
-from .options import ArtifactOption, BeforeOption, DatabaseArgument, JsonOption, chosen_artifact, session_of
+from .options import (
+    ArtifactOption,
+    BeforeOption,
+    DatabaseArgument,
+    InstanceArgument,
+    JsonOption,
+    chosen_artifact,
+    session_of,
+)
 from .output import Row, say, show_facts, show_table
 from .session import Session
 
 
 def show(
     context: typer.Context,
-    instance: Annotated[str, typer.Argument(metavar="INSTANCE", help="The instance (its database_id).")],
+    instance: InstanceArgument,
     database: DatabaseArgument,
     artifact: ArtifactOption = None,
     before: BeforeOption = None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Optional
 
 from ..errors import ArtifactError
 from . import text
@@ -19,6 +19,7 @@ from .options import (
     IdentityOption,
     InstanceFilter,
     JsonOption,
+    TriggerOption,
     session_of,
     usage_error,
 )
@@ -35,9 +36,7 @@ def verify(
     policy: Annotated[Optional[str], typer.Option(metavar="NAME", help="All that follows this policy.")] = None,
     newest: Annotated[bool, typer.Option("--newest", help="Only the newest artifact of each database.")] = False,
     identity: IdentityOption = None,
-    trigger: Annotated[
-        Literal["command", "timer"], typer.Option(help="What the records name as the cause; timers say so themselves.")
-    ] = "command",
+    trigger: TriggerOption = "command",
     as_json: JsonOption = False,
 ) -> int:
     """Read artifacts back and check them as a whole.

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Literal, Optional
 
 from ..errors import ConfigError
+from ..utils.clock import local_moment
 from . import text
 from ._typer import typer
 from .session import Session
@@ -32,8 +33,16 @@ BeforeOption = Annotated[
     Optional[str],
     typer.Option(metavar="TIME", help="The newest artifact before this time: 2026-01-09T02:00, local unless zoned."),
 ]
+InstanceArgument = Annotated[str, typer.Argument(metavar="INSTANCE", help="The instance (its database_id).")]
 DatabaseArgument = Annotated[
     str, typer.Argument(metavar="DATABASE", help="The database, as it was called when backed up.")
+]
+IdentityOption = Annotated[
+    Optional[Path],
+    typer.Option("--identity", metavar="PATH", help="Decrypt with this age identity, instead of the host's own."),
+]
+TriggerOption = Annotated[
+    Literal["command", "timer"], typer.Option(help="What the records name as the cause; timers say so themselves.")
 ]
 
 
@@ -59,18 +68,12 @@ def parse_moment(value: str) -> datetime:
         ConfigError: The text is no such moment.
     """
     try:
-        return datetime.fromisoformat(value.strip()).astimezone()
-    except (ValueError, OverflowError):
+        return local_moment(value)
+    except ValueError:
         raise ConfigError(
             f"{text.plain(value)!r} is not a time.",
             "Write for example 2026-01-09, 2026-01-09T02:00 or 2026-01-09T02:00Z.",
         ) from None
-
-
-IdentityOption = Annotated[
-    Optional[Path],
-    typer.Option("--identity", metavar="PATH", help="Decrypt with this age identity, instead of the host's own."),
-]
 
 
 def session_of(context: typer.Context) -> Session:

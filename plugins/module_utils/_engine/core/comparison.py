@@ -20,10 +20,18 @@ def inventory_differences(expected: Mapping[str, list[str]], found: Mapping[str,
     return differences
 
 
-def row_differences(expected: Mapping[str, int], found: Mapping[str, int]) -> list[str]:
-    """Return in words which tables have more or fewer rows; those that only one knows are passed over."""
+def row_differences(
+    expected: Mapping[str, int], found: Mapping[str, int], instead_of: str = " instead of"
+) -> list[str]:
+    """Return in words which tables have more or fewer rows; those that only one knows are passed over.
+
+    Args:
+        expected: How many each table should have.
+        found: How many it has.
+        instead_of: What stands between the two numbers.
+    """
     return [
-        f"table {name} has {found[name]} rows instead of {expected[name]}"
+        f"table {name} has {found[name]} rows{instead_of} {expected[name]}"
         for name in sorted(expected.keys() & found.keys())
         if found[name] != expected[name]
     ]

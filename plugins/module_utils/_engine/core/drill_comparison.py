@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
 from ..db.figures import Figures
-from .comparison import inventory_differences
+from .comparison import inventory_differences, row_differences
 from .manifest import Manifest
 
 NO_CONTENTS = (
@@ -65,11 +65,7 @@ def compare(manifest: Manifest, inventory: Mapping[str, list[str]], found: Figur
         *inventory_differences(manifest.inventory, inventory),
         *_different_objects(expected, found),
         *_different_positions(expected, found),
-        *(
-            f"table {name} has {counted[name]} rows, of which the artifact has {count}"
-            for name, count in sorted(rows.items())
-            if counted[name] != count
-        ),
+        *row_differences(rows, counted, ", of which the artifact has"),
         *_different_contents(contents, found.contents or {}),
     ]
     return Comparison(

@@ -25,7 +25,7 @@ from typing import Optional, Protocol, Union
 from ..db.clients import find_program
 from ..errors import ArtifactError, BackupDbError, ClientError, CredentialsError, DamageError, DumpError
 from ..security.age_identity import AgeIdentity
-from ..utils.processes import PIPE_BYTES, Child, Command, ProcessTable, describe_exit
+from ..utils.processes import PIPE_BYTES, Child, Command, ProcessTable, describe_exit, write_all
 
 METHOD = "age"
 EXTENSION = ".age"
@@ -188,7 +188,7 @@ class Encryptor:
             StorageError: The disk is full or failing.
         """
         try:
-            _feed(self._stdin, data, self._stall_timeout)
+            write_all(self._stdin, data, self._stall_timeout)
         except BrokenPipeError:
             self._conclude()
             raise DumpError("age ended before it had everything.") from None
@@ -297,7 +297,7 @@ class Decryptor:
     def _supply(self) -> None:
         try:
             while chunk := self._stored.read(PIPE_BYTES):
-                _feed(self._stdin, chunk, None)  # as long as whoever reads takes
+                write_all(self._stdin, chunk, None)  # as long as whoever reads takes
         except BrokenPipeError:
             pass  # it has ended; its exit code and its words say why
         except OSError as exc:
@@ -375,23 +375,6 @@ def _close_stdin(child: Child) -> None:
     if child.process.stdin is not None:
         with contextlib.suppress(BrokenPipeError):
             child.process.stdin.close()
-
-
-def _feed(descriptor: int, data: bytes, stall_timeout: Optional[timedelta]) -> None:
-    """Write all of the data to a child.
-
-    Raises:
-        TimeoutError: It took nothing for so long.
-        BrokenPipeError: It has closed its input.
-    """
-    poll = select.poll()
-    poll.register(descriptor, select.POLLOUT)
-    milliseconds = None if stall_timeout is None else stall_timeout.total_seconds() * 1000
-    view = memoryview(data)
-    while view:
-        if not poll.poll(milliseconds):
-            raise TimeoutError
-        view = view[os.write(descriptor, view) :]
 
 
 def _reason(child: Child) -> str:

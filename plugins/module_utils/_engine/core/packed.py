@@ -125,6 +125,23 @@ class _Encrypted(Packed):
 
 
 @contextlib.contextmanager
+def opened_file(stored: StoredArtifact) -> Iterator[int]:
+    """Open the file that an artifact is, and yield its descriptor.
+
+    Raises:
+        ArtifactError: It cannot be opened.
+    """
+    try:
+        descriptor = os.open(stored.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise ArtifactError(f"The artifact {stored.path} cannot be read: {exc.strerror}.") from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def opened(stored: StoredArtifact, decryption: Decryption) -> Iterator[Packed]:
     """Open an artifact that is one file.
 
@@ -136,17 +153,11 @@ def opened(stored: StoredArtifact, decryption: Decryption) -> Iterator[Packed]:
         ArtifactError: It cannot be read.
         CredentialsError: It is encrypted, and there is no identity.
     """
-    try:
-        descriptor = os.open(stored.path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as exc:
-        raise ArtifactError(f"The artifact {stored.path} cannot be read: {exc.strerror}.") from None
-    try:
+    with opened_file(stored) as descriptor:
         encrypted = stored.manifest.encryption is not None
         packed = _Encrypted(stored, descriptor, decryption) if encrypted else _Plain(stored, descriptor)
         with contextlib.closing(packed):
             yield packed
-    finally:
-        os.close(descriptor)
 
 
 def unreadable(what: str, exc: OSError) -> ArtifactError:

@@ -20,7 +20,7 @@ from datetime import timedelta
 from typing import Optional, Protocol
 
 from ..errors import DamageError, DumpError, RestoreError
-from ..utils.processes import PIPE_BYTES, Child, Command, ProcessTable, describe_exit
+from ..utils.processes import PIPE_BYTES, Child, Command, ProcessTable, describe_exit, write_all
 from .compression import plain_pieces
 from .encryption import Decryption, Decryptor, HashedFile, Readable, exchanged
 from .manifest import Segment
@@ -185,24 +185,15 @@ def load_chunks(
     Raises:
         RestoreError: The client failed or took nothing for too long.
     """
-    seconds = stall_timeout.total_seconds()
     with processes.start(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
         started(child)
         stream, total = child.process.stdin, 0
         if stream is None:
             raise RestoreError(f"{command.program} was started without a pipe.")
         os.set_blocking(stream.fileno(), False)
-        poll = select.poll()
-        poll.register(stream.fileno(), select.POLLOUT)
         try:
             for chunk in chunks:
-                view = memoryview(chunk)
-                while view:
-                    while not poll.poll(seconds * 1000):
-                        if not excused():
-                            what = f"{command.program} took nothing for {stall_timeout} and has been ended."
-                            raise RestoreError(what)
-                    view = view[os.write(stream.fileno(), view) :]
+                _feed(command, stream.fileno(), chunk, stall_timeout, excused)
                 total += len(chunk)
                 if progress:
                     progress(total)
@@ -216,6 +207,15 @@ def load_chunks(
         reason = explain(child.stderr) or "it gave no reason"
         raise RestoreError(f"{command.program} failed ({describe_exit(code)}): {reason}")
     return child.stderr
+
+
+def _feed(
+    command: Command, descriptor: int, chunk: bytes, stall_timeout: timedelta, excused: Callable[[], bool]
+) -> None:
+    try:
+        write_all(descriptor, chunk, stall_timeout, excused)
+    except TimeoutError:
+        raise RestoreError(f"{command.program} took nothing for {stall_timeout} and has been ended.") from None
 
 
 def _exit_code(child: Child, stall_timeout: timedelta, excused: Callable[[], bool]) -> int:

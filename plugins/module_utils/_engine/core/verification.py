@@ -27,6 +27,7 @@ from .encryption import METHOD, Decryption, HashedFile, exchanged
 from .locks import artifact_in_use
 from .manifest import Manifest, Segment
 from .marks import Mark, damage_path, write_mark
+from .packed import opened_file
 from .pipeline import read_segments
 from .segmentation import ROWS
 from .storage import StoredArtifact, find_artifact, storage_error
@@ -106,22 +107,17 @@ def plain_chunks(
 def _opened(stored: StoredArtifact) -> Iterator[int]:
     """Open an artifact that is one file, of the right size; what the disk does not give is an error in words."""
     what = f"The artifact {stored.path}"
-    try:
-        descriptor = os.open(stored.path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as exc:
-        raise ArtifactError(f"{what} cannot be read: {exc.strerror}.") from None
-    try:
-        size, expected = os.fstat(descriptor).st_size, stored.manifest.stored_bytes
-        if size != expected:
-            raise DamageError(
-                f"{what} is damaged: it has {size} bytes, its manifest says {expected}.", "Use another artifact."
-            )
-        yield descriptor
-    except OSError as exc:
-        error = DamageError if exc.errno == errno.EIO else ArtifactError
-        raise error(f"{what} cannot be read: {exc.strerror}.", "See to the disk; use another artifact.") from None
-    finally:
-        os.close(descriptor)
+    with opened_file(stored) as descriptor:
+        try:
+            size, expected = os.fstat(descriptor).st_size, stored.manifest.stored_bytes
+            if size != expected:
+                raise DamageError(
+                    f"{what} is damaged: it has {size} bytes, its manifest says {expected}.", "Use another artifact."
+                )
+            yield descriptor
+        except OSError as exc:
+            error = DamageError if exc.errno == errno.EIO else ArtifactError
+            raise error(f"{what} cannot be read: {exc.strerror}.", "See to the disk; use another artifact.") from None
 
 
 def _verify_stream(stored: StoredArtifact, decryption: Decryption, progress: Callable[[int], None]) -> str:

@@ -157,6 +157,11 @@ def connect(
         yield connection
 
 
+def literally(statement: str) -> str:
+    """Return a statement in which the drivers take nothing for a placeholder: a name may hold what looks like one."""
+    return statement.replace("%", "%%")
+
+
 @contextlib.contextmanager
 def in_words(instance: Instance, redactor: Redactor, database: Optional[str] = None) -> Iterator[None]:
     """Turn whatever the driver raises within into words.

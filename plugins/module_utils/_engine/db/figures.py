@@ -9,12 +9,16 @@ A drill asks the scratch server for the same figures of what it loaded.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
+
+from ..errors import ServerError
+from .base import Inspection
 
 _DIGEST_LETTERS = 32  # 128 bits: nobody is kept from forging by it, who could forge the manifest as well
 
@@ -64,6 +68,15 @@ class Figures:
             dict(document.get("left_out", {})),
             tuple((str(user), str(host)) for user, host in document.get("accounts", ())),
         )
+
+
+def without_figures(inspection: Inspection, why: ServerError) -> Inspection:
+    """Return what is known of a database that is dumped although its figures could not be had.
+
+    They are not worth a backup: where somebody holds a lock on a table, the dump may wait for it, and these do not.
+    """
+    warning = f"Drills cannot compare all of the content, as the server did not say what it is: {why.message}"
+    return dataclasses.replace(inspection, warnings=(*inspection.warnings, warning))
 
 
 def digest_objects(rows: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, str]]:

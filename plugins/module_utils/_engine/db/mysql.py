@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import re
 import threading
@@ -21,8 +20,8 @@ from ..security.credentials import Credential
 from ..utils.processes import Command, ProcessTable
 from .base import Check, Client, Dbms, DumpPlan, Inspection, Load, Origin, Server, version_number
 from .clients import known_options, knows_option, mysql_client
-from .connection import connect, in_words, mysql_engine, mysql_socket
-from .figures import Figures
+from .connection import connect, in_words, literally, mysql_engine, mysql_socket
+from .figures import Figures, without_figures
 from .mysql_examination import Examination
 from .mysql_figures import Moment, impatient, read_after, read_moment
 from .mysql_grants import grant_statements, quote_name, quote_text
@@ -99,8 +98,7 @@ class MySql(Dbms):
     def _execute(self, statement: str) -> None:
         with connect(self._engine.connect, self.instance, self.redactor) as connection:
             connection.detach()
-            # A name may hold what the driver takes for a placeholder.
-            connection.exec_driver_sql(statement.replace("%", "%%"))
+            connection.exec_driver_sql(literally(statement))
 
     @functools.cached_property
     def _server(self) -> Server:
@@ -181,16 +179,12 @@ class MySql(Dbms):
     def _moment_if_free(
         self, query: Query, database: str, contents: bool, inspection: Inspection
     ) -> tuple[Moment | None, Inspection]:
-        """Return what the figures of a dump begin with, and what is known of the database.
-
-        They are not worth a backup: where somebody holds a lock on a table, the dump may wait for it, and these do not.
-        """
+        """Return what figures begin with, None if they cannot be had, and what is known of the database."""
         try:
             with impatient(query):
                 return read_moment(query, self._server, database, contents), inspection
         except ServerError as exc:
-            warning = f"Drills cannot compare all of the content, as the server did not say what it is: {exc.message}"
-            return None, dataclasses.replace(inspection, warnings=(*inspection.warnings, warning))
+            return None, without_figures(inspection, exc)
 
     def figures(self, database: str) -> Figures:
         """Return the figures of a database that nobody else uses, contents included."""

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import ServerError
 from .base import Server
 from .compatibility import Clients
-from .mysql_inspection import Query
+from .mysql_inspection import Query, as_text
 from .mysql_privileges import Grants, parse_grants, view_functions_are_executed
 
 Name = tuple[str, str]  # database, object
@@ -132,15 +132,15 @@ class InstanceFacts:
 
 def read_account(query: Query, variables: Mapping[str, str]) -> Account:
     """Ask for the account and its grants, those of its active roles included."""
-    lines = [_text(row[0]) for row in query("SHOW GRANTS")]
-    name = _text(query("SELECT CURRENT_USER()")[0][0])
+    lines = [as_text(row[0]) for row in query("SHOW GRANTS")]
+    name = as_text(query("SELECT CURRENT_USER()")[0][0])
     return Account(name, parse_grants(lines, variables.get("partial_revokes") == "ON"))
 
 
 def read_variables(query: Query) -> dict[str, str]:
     """Ask for the global variables that matter."""
     rows = query("SHOW GLOBAL VARIABLES WHERE Variable_name IN %(names)s", {"names": _VARIABLES})
-    return {_text(name).lower(): _text(value) for name, value in rows}
+    return {as_text(name).lower(): as_text(value) for name, value in rows}
 
 
 def read_plugins(query: Query) -> dict[str, str] | None:
@@ -149,20 +149,20 @@ def read_plugins(query: Query) -> dict[str, str] | None:
         rows = query("SELECT User, Host, plugin FROM mysql.user")
     except ServerError:
         return None
-    return {f"{_text(user)}@{_text(host)}": _text(plugin) for user, host, plugin in rows}
+    return {f"{as_text(user)}@{as_text(host)}": as_text(plugin) for user, host, plugin in rows}
 
 
 def read_engines(query: Query) -> frozenset[str]:
     """Ask which storage engines can be used."""
     rows = query("SELECT ENGINE FROM information_schema.ENGINES WHERE SUPPORT IN ('YES', 'DEFAULT')")
-    return frozenset(_text(row[0]) for row in rows)
+    return frozenset(as_text(row[0]) for row in rows)
 
 
 def read_collations(query: Query) -> frozenset[str]:
     """Ask which character sets and collations are known."""
     # MariaDB lists the names of its newer collations here both with and without their character set.
     rows = query("SELECT * FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY")
-    return frozenset(_text(value) for row in rows for value in row if value is not None)
+    return frozenset(as_text(value) for row in rows for value in row if value is not None)
 
 
 def read_databases(
@@ -188,7 +188,7 @@ def read_databases(
     def grouped(statement: str) -> dict[str, list[tuple[Any, ...]]]:
         rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         for row in query(statement, own):
-            rows[_text(row[0])].append(tuple(value if value is None else _text(value) for value in row[1:]))
+            rows[as_text(row[0])].append(tuple(value if value is None else as_text(value) for value in row[1:]))
         return rows
 
     tables = grouped(_TABLES)
@@ -263,8 +263,8 @@ def called_functions(
         views: Database, name and stored definition of all views.
         functions: Database and name of all functions; None where they are not known.
     """
-    texts = {(_text(d), _text(n)): _text(definition) for d, n, definition in views if definition}
-    known = {(_text(d), _text(n).lower()): (_text(d), _text(n)) for d, n in functions or ()}
+    texts = {(as_text(d), as_text(n)): as_text(definition) for d, n, definition in views if definition}
+    known = {(as_text(d), as_text(n).lower()): (as_text(d), as_text(n)) for d, n in functions or ()}
     calls: dict[Name, set[Name]] = {}
     reads: dict[Name, set[Name]] = {}
     for view, text in texts.items():
@@ -285,8 +285,3 @@ def called_functions(
 
 def _bare(name: str) -> str:
     return name.replace("``", "`")
-
-
-def _text(value: Any) -> str:
-    """Some catalogues' binary collations make the driver return bytes."""
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

@@ -17,9 +17,10 @@ from typing import Any
 
 from ..errors import ServerError
 from .base import Server
+from .connection import literally
 from .figures import Figures, digest_objects, spans, unchanged_objects
 from .mysql_grants import quote_name, read_privileges
-from .mysql_inspection import Query, named
+from .mysql_inspection import Query, as_text, named
 
 # Their UPDATE_TIME is that of the last commit (InnoDB) or of the last write to the file (the others).
 _TIMED_ENGINES = ("innodb", "myisam", "aria")
@@ -192,8 +193,8 @@ def _read_counters(query: Query, server: Server, database: str) -> dict[str, int
     found = {_text(name): int(value) for name, value in _fresh(server, _COUNTERS, query, database)}
     if server.flavour == "mariadb":
         for (name,) in query(_SEQUENCES, {"database": database}):
-            place = f"{quote_name(database)}.{quote_name(_text(name))}".replace("%", "%%")
-            found[_text(name)] = int(query(f"SELECT next_not_cached_value FROM {place}")[0][0])
+            statement = f"SELECT next_not_cached_value FROM {quote_name(database)}.{quote_name(_text(name))}"
+            found[_text(name)] = int(query(literally(statement))[0][0])
     return found
 
 
@@ -230,7 +231,7 @@ def _sum_of(server: Server, database: str, table: str, values: list[str], histor
         f"{limit}SELECT{hint} COUNT(*), CONCAT_WS('-', {_HALF.format(1)}, {_HALF.format(17)})"
         f" FROM (SELECT SHA2(CONCAT_WS(',', {', '.join(values)}), 256) AS h FROM {place}) AS hashed"
     )
-    return statement.replace("%", "%%")  # which the driver would take as its own
+    return literally(statement)
 
 
 def _value(column: str, kind: str) -> str:
@@ -256,5 +257,4 @@ def _plain(values: list[Any]) -> list[str | None]:
 
 
 def _text(value: Any) -> str:
-    """Some catalogues' binary collations make the driver return bytes."""
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+    return as_text(value, "backslashreplace")  # values that are no text, such as defaults, are among them

@@ -112,7 +112,7 @@ def inspect_database(query: Query, server: Server, database: str) -> Inspection 
         return None
     inventory = read_inventory(query, server, database)
     tables = [
-        (_text(name), _text(kind), engine and _text(engine), int(size or 0))
+        (as_text(name), as_text(kind), engine and as_text(engine), int(size or 0))
         for name, kind, engine, size in query(
             f"SELECT TABLE_NAME, TABLE_TYPE, ENGINE, DATA_LENGTH + INDEX_LENGTH {_TABLES}", own
         )
@@ -151,7 +151,7 @@ def _columns(query: Query, database: str) -> list[_Column]:
         {"database": database},
     )
     return [
-        _Column(_text(table), _text(name), _text(kind), _text(charset), int(digest))
+        _Column(as_text(table), as_text(name), as_text(kind), as_text(charset), int(digest))
         for table, name, kind, charset, digest in rows
     ]
 
@@ -164,16 +164,16 @@ def read_inventory(query: Query, server: Server, database: str) -> dict[str, lis
     if has_libraries:
         found["library"] = []
     for sort, name in query(" UNION ALL ".join(queries), {"database": database}):
-        kind = _KINDS.get(_text(sort), _text(sort))
+        kind = _KINDS.get(as_text(sort), as_text(sort))
         if kind in found:
-            found[kind].append(_text(name))
+            found[kind].append(as_text(name))
     return {kind: sorted(names) for kind, names in found.items()}
 
 
 def read_stored_tables(query: Query, database: str) -> dict[str, bool]:
     """Return the names of tables that are no views or sequences, and for each whether it keeps its rows' past."""
     rows = query(f"SELECT TABLE_NAME, TABLE_TYPE {_TABLES} ORDER BY TABLE_NAME", {"database": database})
-    return {_text(name): _text(kind) == "SYSTEM VERSIONED" for name, kind in rows if _text(kind) in _STORED}
+    return {as_text(name): as_text(kind) == "SYSTEM VERSIONED" for name, kind in rows if as_text(kind) in _STORED}
 
 
 def read_columns(query: Query, database: str) -> dict[str, str]:
@@ -184,7 +184,7 @@ def read_columns(query: Query, database: str) -> dict[str, str]:
         f" WHERE {named('TABLE_SCHEMA')} GROUP BY name",
         {"database": database},
     )
-    return _digests((_text(name), int(count), int(digest)) for name, count, digest in rows)
+    return _digests((as_text(name), int(count), int(digest)) for name, count, digest in rows)
 
 
 def _digests(columns: Iterable[tuple[str, int, int]]) -> dict[str, str]:
@@ -220,14 +220,14 @@ def is_text_only(query: Query, server: Server, database: str, types: Set[str]) -
         f" FROM information_schema.PARTITIONS WHERE {named('TABLE_SCHEMA')} AND PARTITION_NAME IS NOT NULL",
         {"database": database},
     )
-    return not all(_text(value).isascii() for row in partitions for value in row if value is not None)
+    return not all(as_text(value).isascii() for row in partitions for value in row if value is not None)
 
 
 def tables_kept_elsewhere(query: Query, database: str) -> set[str]:
     """Return the tables whose rows a dump does not carry, as their engines keep none."""
     stored = f"SELECT TABLE_NAME, ENGINE {_TABLES} AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')"
     return {
-        _text(name) for name, engine in query(stored, {"database": database}) if _text(engine).lower() in _ELSEWHERE
+        as_text(name) for name, engine in query(stored, {"database": database}) if as_text(engine).lower() in _ELSEWHERE
     }
 
 
@@ -273,6 +273,6 @@ def _listed(names: list[str]) -> str:
     return ", ".join(sorted(names)[:_NAMED]) + more
 
 
-def _text(value: Any) -> str:
-    """Some catalogues' binary collations make the driver return bytes."""
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+def as_text(value: Any, errors: str = "strict") -> str:
+    """Return what a catalogue says as text: some catalogues' binary collations make the driver return bytes."""
+    return value.decode("utf-8", errors) if isinstance(value, bytes) else str(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ..errors import ServerError
+from .connection import literally
 from .mysql_grants import quote_name
 from .mysql_inspection import Query, read_stored_tables
 
@@ -27,7 +28,8 @@ def count_rows(query: Query, database: str, names: Collection[str]) -> dict[str,
     for name, versioned in read_stored_tables(query, database).items():
         if name in names:
             history = " FOR SYSTEM_TIME ALL" if versioned else ""
-            counts[name] = int(query(f"SELECT COUNT(*) FROM {_literally(database, name)}{history}")[0][0])
+            statement = f"SELECT COUNT(*) FROM {quote_name(database)}.{quote_name(name)}{history}"
+            counts[name] = int(query(literally(statement))[0][0])
     return counts
 
 
@@ -36,14 +38,9 @@ def refresh_statistics(query: Query, database: str) -> list[str]:
     refused = []
     for name in read_stored_tables(query, database):
         try:
-            answers = query(f"ANALYZE TABLE {_literally(database, name)}")
+            answers = query(literally(f"ANALYZE TABLE {quote_name(database)}.{quote_name(name)}"))
             problems = [str(said) for _table, _operation, kind, said in answers if str(kind).lower() == "error"]
         except ServerError as exc:
             problems = [exc.message]
         refused += [f"The statistics of {name} were not refreshed: {problem}" for problem in problems]
     return refused
-
-
-def _literally(database: str, name: str) -> str:
-    """Return a table's quoted name such that the driver takes nothing in it for a placeholder."""
-    return f"{quote_name(database)}.{quote_name(name)}".replace("%", "%%")

@@ -20,9 +20,17 @@ from ..security.credentials import Credential
 from ..utils.processes import Command, ProcessTable
 from .base import Check, Client, Dbms, DumpPlan, Inspection, Load, Origin, Server, refuse_failed, version_number
 from .clients import postgresql_client
-from .connection import CONNECT_SECONDS, PostgreSqlConnector, connect, in_words, postgresql_host, postgresql_tls
+from .connection import (
+    CONNECT_SECONDS,
+    PostgreSqlConnector,
+    connect,
+    in_words,
+    literally,
+    postgresql_host,
+    postgresql_tls,
+)
 from .directory import DirectoryOptions
-from .figures import Figures, spans
+from .figures import Figures, spans, without_figures
 from .postgresql_directory import (
     SETTINGS_FILE,
     PostgreSqlDirectory,
@@ -108,9 +116,7 @@ class PostgreSql(Dbms):
     def _execute(self, statement: str, database: str = MAINTENANCE_DATABASE) -> None:
         opening = functools.partial(self._connector.connect, database)
         with connect(opening, self.instance, self.redactor) as connection:
-            connection.exec_driver_sql(
-                statement.replace("%", "%%")
-            )  # a name may hold what drivers take for a placeholder
+            connection.exec_driver_sql(literally(statement))
 
     @functools.cached_property
     def _server(self) -> Server:
@@ -433,10 +439,7 @@ class PostgreSql(Dbms):
 
 
 def _figures_if_free(query: Query, contents: bool, inspection: Inspection) -> tuple[Figures, Inspection]:
-    """Return the figures of a database that is to be dumped, and what is known of it.
-
-    They are not worth a backup: where somebody holds a lock on a table, the dump may wait for it, and these do not.
-    """
+    """Return the figures of a database that is to be dumped, as far as they can be had, and what is known of it."""
     query("SAVEPOINT vya_figures")
     try:
         query(f"SET LOCAL lock_timeout = '{_FIGURES_LOCK_SECONDS}s'")
@@ -448,8 +451,7 @@ def _figures_if_free(query: Query, contents: bool, inspection: Inspection) -> tu
             query("ROLLBACK TO SAVEPOINT vya_figures")
         except ServerError:  # the connection is lost, and why was said before
             raise exc from None
-        warning = f"Drills cannot compare all of the content, as the server did not say what it is: {exc.message}"
-        return Figures(), dataclasses.replace(inspection, warnings=(*inspection.warnings, warning))
+        return Figures(), without_figures(inspection, exc)
     return figures, inspection
 
 

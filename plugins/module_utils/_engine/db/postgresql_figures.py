@@ -13,6 +13,7 @@ import re
 from typing import Any
 
 from ..errors import ServerError
+from .connection import literally
 from .figures import Figures, digest_objects, spans
 from .postgresql_inventory import NOT_SYSTEM, Query, no_extension
 from .postgresql_settings import quote_name
@@ -198,7 +199,7 @@ def read_positions(query: Query) -> dict[str, int]:
             f"SELECT {number}, last_value, is_called FROM {_quoted(schema, name)}"
             for number, (schema, name, _step) in enumerate(some)
         )
-        for number, last, called in query(asked):
+        for number, last, called in query(literally(asked)):
             schema, name, step = some[int(number)]
             found[f"{schema}.{name}"] = int(last) + (step if called else 0)
     return found
@@ -222,15 +223,15 @@ def _read_contents(query: Query) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _sum_of(schema: str, table: str, columns: list[str]) -> str:
-    row = ", ".join(f"t.{quote_name(column)}".replace("%", "%%") for column in columns)
-    return (
+    row = ", ".join(f"t.{quote_name(column)}" for column in columns)
+    return literally(
         f"SELECT count(*), {_HALF.format(1)} || '-' || {_HALF.format(17)}"
         f" FROM (SELECT md5(ROW({row})::text) AS h FROM ONLY {_quoted(schema, table)} AS t) AS hashed"
     )
 
 
 def _quoted(schema: str, name: str) -> str:
-    return f"{quote_name(schema)}.{quote_name(name)}".replace("%", "%%")  # which the driver would take as its own
+    return f"{quote_name(schema)}.{quote_name(name)}"
 
 
 def _canonical(text: str) -> str:

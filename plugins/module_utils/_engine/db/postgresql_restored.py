@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Collection
 
 from ..errors import ServerError
-from .postgresql_inventory import STORED_TABLES, Query
+from .connection import literally
+from .postgresql_inventory import NOT_SYSTEM, STORED_TABLES, Query
 
 # The partitions of a table are analyzed with it.
 _ANALYZED = (
     "SELECT format('%%I.%%I', n.nspname, o.relname) FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace"
     " WHERE o.relkind IN ('r', 'p', 'm') AND NOT o.relispartition AND o.relpersistence <> 't'"
-    " AND n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"
+    f" AND {NOT_SYSTEM} ORDER BY 1"
 )
 
 
@@ -32,7 +33,7 @@ def count_rows(query: Query, names: Collection[str]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for name, quoted in query(STORED_TABLES):
         if name in names:
-            counts[str(name)] += int(query(f"SELECT count(*) FROM ONLY {_literally(quoted)}")[0][0])
+            counts[str(name)] += int(query(literally(f"SELECT count(*) FROM ONLY {quoted}"))[0][0])
     return dict(counts)
 
 
@@ -45,12 +46,7 @@ def refresh_statistics(query: Query) -> list[str]:
     query("SET synchronous_commit = off")  # a crash loses what autovacuum makes again
     for (quoted,) in query(_ANALYZED):
         try:
-            query(f"ANALYZE {_literally(quoted)}")
+            query(literally(f"ANALYZE {quoted}"))
         except ServerError as exc:
             refused.append(f"The statistics of {quoted} were not refreshed: {exc.message}")
     return refused
-
-
-def _literally(quoted: object) -> str:
-    """Return a quoted name such that the driver takes nothing in it for a placeholder."""
-    return str(quoted).replace("%", "%%")

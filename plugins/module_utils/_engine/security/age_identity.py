@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import CredentialsError
-from .keys import passed_on_by_systemd, secret_path
+from .keys import passed_on_by_systemd, refuse_open, secret_path
 
 CREDENTIAL = "age-identity"  # its name where systemd passes it on
 ABSENT = b"absent"  # what systemd hands to a service in its place where there is none
@@ -56,12 +56,8 @@ def read_identity(path: Path) -> AgeIdentity:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise CredentialsError(f"The age identity {path} is not a regular file.")
-            mode = stat.S_IMODE(status.st_mode)
-            if mode & 0o177 and not passed_on_by_systemd(path):
-                raise CredentialsError(
-                    f"The age identity {path} is open to other users (mode {mode:04o}) and is not used as it is.",
-                    f"Consider whether it has been read, then: chmod 0600 {path}",
-                )
+            if not passed_on_by_systemd(path):  # whose it is does not matter: an exchanged one decrypts nothing
+                refuse_open(path, "age identity", status)
             return AgeIdentity(path, stream.read(_LARGEST))
     except FileNotFoundError:
         raise CredentialsError(f"There is no age identity {path}.", "Name the file that holds it.") from None

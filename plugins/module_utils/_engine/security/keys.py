@@ -151,6 +151,20 @@ def _check_privacy(path: Path, what: str, status: os.stat_result) -> None:
             f"The {what} {path} belongs to the user with the number {status.st_uid}, who could have exchanged it.",
             f"If it is genuine: chown root:root {path}",
         )
+    refuse_open(path, what, status)
+
+
+def refuse_open(path: Path, what: str, status: os.stat_result) -> None:
+    """Refuse a file that others than its owner may read or write.
+
+    Args:
+        path: The file.
+        what: What to call it in messages.
+        status: What the system says of it.
+
+    Raises:
+        CredentialsError: They may.
+    """
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o177:
         raise CredentialsError(

@@ -21,6 +21,18 @@ def to_text(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def local_moment(text: str) -> datetime:
+    """Read a moment in ISO 8601 that a person wrote; without an offset it is local time, a bare date its midnight.
+
+    Raises:
+        ValueError: The text is no such moment, or one that local time cannot express.
+    """
+    try:
+        return datetime.fromisoformat(text.strip()).astimezone()
+    except OverflowError as exc:
+        raise ValueError(str(exc)) from None
+
+
 def from_text(text: str) -> datetime:
     """Read what :func:`to_text` wrote, or another ISO 8601 moment; without an offset it is taken as UTC.
 

@@ -13,12 +13,14 @@ import contextlib
 import fcntl
 import functools
 import os
+import select
 import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Optional
 
 PIPE_BYTES = 1024 * 1024
@@ -232,6 +234,32 @@ def _clean_environment() -> dict[str, str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
     environment["LC_ALL"] = "C.UTF-8"
     return environment
+
+
+def write_all(
+    descriptor: int, data: bytes, stall_timeout: Optional[timedelta], excused: Callable[[], bool] = lambda: False
+) -> None:
+    """Write all of the data to a child's input, which must not block.
+
+    Args:
+        descriptor: The pipe.
+        data: The data.
+        stall_timeout: Longest time without the child taking a byte; None for any.
+        excused: Asked once its time is up: whether somebody else, such as the server, is at work for it.
+
+    Raises:
+        TimeoutError: It took nothing for so long.
+        BrokenPipeError: It has closed its input.
+    """
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    milliseconds = None if stall_timeout is None else stall_timeout.total_seconds() * 1000
+    view = memoryview(data)
+    while view:
+        while not poll.poll(milliseconds):
+            if not excused():
+                raise TimeoutError
+        view = view[os.write(descriptor, view) :]
 
 
 def describe_exit(code: int) -> str:
