@@ -34,6 +34,7 @@ caller=$PPID
 until [ "$caller" -le 1 ] || [ "$caller" = {tests} ]; do
     caller=$(awk '/^PPid:/ {{print $2}}' "/proc/$caller/status" 2> /dev/null || echo 0)
 done
+printf '%s\n' "from $caller: $*" >> {calls}
 [ "$caller" = {tests} ] || exec "$real" "$@"
 """
 
@@ -48,8 +49,8 @@ def installed(program: str) -> Path:
 
 
 @contextlib.contextmanager
-def in_place_of(program: str, script: str, directory: Path) -> Iterator[None]:
-    """Let a shell script stand in for a client.
+def in_place_of(program: str, script: str, directory: Path) -> Iterator[Path]:
+    """Let a shell script stand in for a client; yields the file that gets a line for each call of it.
 
     Args:
         program: The client's name.
@@ -61,10 +62,13 @@ def in_place_of(program: str, script: str, directory: Path) -> Iterator[None]:
     real.parent.mkdir(exist_ok=True)
     shutil.copy(place, real)
     wrapper = directory / f"{program}-stand-in"
-    wrapper.write_text(_HEAD.format(real=real, tests=os.getpid()) + script)
+    calls = directory / f"{program}-calls"
+    calls.touch()
+    calls.chmod(0o666)  # whoever calls the client
+    wrapper.write_text(_HEAD.format(real=real, tests=os.getpid(), calls=calls) + script)
     wrapper.chmod(0o755)
     with mounted(wrapper, place):
-        yield
+        yield calls
 
 
 @contextlib.contextmanager
