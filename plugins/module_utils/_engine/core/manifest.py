@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ..errors import ArtifactError
+from ..security.identity import user_name
 from ..utils.clock import from_text, to_text
 from ..utils.files import write_atomically
 
@@ -197,6 +199,14 @@ def is_sealed(content: bytes) -> bool:
     return content[len(body) :] == _SEAL_ENTRY.format(hashlib.sha256(body).hexdigest()).encode("ascii")
 
 
+def cannot_be_read(what: str, path: Path, exc: OSError) -> ArtifactError:
+    """Return the error that an artifact or its manifest, which is there, cannot be read."""
+    hint = ""
+    if isinstance(exc, PermissionError):
+        hint = f"Let the user {user_name(os.geteuid())}, who reads artifacts, read it and the directories above it."
+    return ArtifactError(f"The {what} {path} cannot be read: {exc.strerror}.", hint)
+
+
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest.
 
@@ -214,7 +224,7 @@ def read_manifest(path: Path) -> Manifest:
             f"There is no manifest {path}.", "Without it the file is no backup: it may be unfinished or foreign."
         ) from None
     except OSError as exc:
-        raise ArtifactError(f"The manifest {path} cannot be read: {exc.strerror}.") from None
+        raise cannot_be_read("manifest", path, exc) from None
     except ValueError:
         raise ArtifactError(f"The manifest {path} is damaged: it is not JSON.", "Use another artifact.") from None
     if not isinstance(document, dict) or not isinstance(document.get("schema_version"), int):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from ..errors import ArtifactError
 from ..utils.processes import PIPE_BYTES
 from .encryption import Decryption, Decryptor, HashedFile
-from .manifest import Segment
+from .manifest import Segment, cannot_be_read
 from .storage import StoredArtifact
 
 _STORED_BYTES = 256 * 1024  # read at a time, so that many who read at once do not need much memory
@@ -134,7 +134,7 @@ def opened_file(stored: StoredArtifact) -> Iterator[int]:
     try:
         descriptor = os.open(stored.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as exc:
-        raise ArtifactError(f"The artifact {stored.path} cannot be read: {exc.strerror}.") from None
+        raise cannot_be_read("artifact", stored.path, exc) from None
     try:
         yield descriptor
     finally:

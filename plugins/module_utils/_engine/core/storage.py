@@ -24,7 +24,7 @@ from ..utils.files import fsync_directory, give_name, make_directories
 from .candidates import contradiction_of
 from .forms import form_of
 from .listing import Entry, Orphan, list_storage, path_component
-from .manifest import SUFFIX, Manifest, read_manifest
+from .manifest import SUFFIX, Manifest, cannot_be_read, read_manifest
 from .marks import Mark, damage_path, hold_path, read_mark
 
 PARTIAL_SUFFIX = ".partial"
@@ -137,10 +137,14 @@ def find_artifact(path: Path) -> StoredArtifact:
     if path.name.endswith(SUFFIX):
         path = path.with_name(path.name.removesuffix(SUFFIX))
     try:
-        if not form_of(path).is_at(path):
-            raise ArtifactError(f"There is no artifact {path}.", "List what exists: vya-backupdb list.")
+        path.stat()  # Path.is_file() says of what we may not look at, from Python 3.14 on, that it is not there
+        found = form_of(path).is_at(path)
+    except (FileNotFoundError, NotADirectoryError):
+        found = False
     except OSError as exc:
-        raise ArtifactError(f"The artifact {path} cannot be examined: {exc.strerror}.") from None
+        raise cannot_be_read("artifact", path, exc) from None
+    if not found:
+        raise ArtifactError(f"There is no artifact {path}.", "List what exists: vya-backupdb list.")
     return StoredArtifact(path, read_manifest(path.with_name(path.name + SUFFIX)))
 
 

@@ -34,6 +34,11 @@ def acting_user(environment: Mapping[str, str] | None = None, login_uid_file: Pa
         if environment.get("SUDO_USER"):
             return environment["SUDO_USER"]
         uid = os.getuid()
+    return user_name(uid)
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user, or the number of one who has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

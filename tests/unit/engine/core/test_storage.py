@@ -9,8 +9,10 @@ import errno
 import hashlib
 import json
 import os
+import pwd
 import subprocess
 import sys
+import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from hypothesis import strategies as st
 from vya_backupdb.core.dead_partials import remove_dead_partials
 from vya_backupdb.core.locks import database_lock
 from vya_backupdb.core.manifest import SUFFIX, Manifest, Segment, read_manifest, seal_document
+from vya_backupdb.core.packed import opened_file
 from vya_backupdb.core.storage import (
     PartialFile,
     Storage,
@@ -29,6 +32,7 @@ from vya_backupdb.core.storage import (
     storage_error,
 )
 from vya_backupdb.errors import ArtifactError, LockedError, StorageError
+from vya_backupdb.security.privileges import call_as_owner
 from vya_backupdb.utils.files import make_directories, write_atomically
 
 MOMENT = datetime(2026, 1, 9, 2, 0, 0, tzinfo=timezone.utc)
@@ -348,3 +352,26 @@ def test_a_lock_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "locks").write_text("")
     with pytest.raises(StorageError, match="locks"), database_lock(tmp_path / "locks", "i", "d", "a backup"):
         pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("closed", ["directory", "artifact", "manifest"])
+def test_what_may_not_be_read_is_not_called_missing(closed: str) -> None:
+    def read() -> str:
+        try:
+            with opened_file(find_artifact(path)):
+                return "read"
+        except ArtifactError as exc:
+            return str(exc)
+
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        root = Path(name)
+        path = put(Storage(root, "wfdb02"), MOMENT)
+        for each in (root, *root.rglob("*")):
+            each.chmod(0o755)
+        nobodys = root / "nobodys"
+        nobodys.mkdir()
+        os.chown(nobodys, pwd.getpwnam("nobody").pw_uid, -1)
+        assert call_as_owner(nobodys, read) == "read"
+        {"directory": path.parent, "artifact": path, "manifest": path.with_name(path.name + SUFFIX)}[closed].chmod(0)
+        assert "cannot be read: Permission denied. Let the user nobody" in call_as_owner(nobodys, read)
