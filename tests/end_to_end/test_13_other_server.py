@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from harness.ansible import Ansible
 from harness.calls import refused_by_command
-from harness.hosts import for_each
+from harness.hosts import STORAGE, for_each
 from harness.servers import Target, assert_same
 
 SUITES = ("bookworm", "trixie", "sid")
@@ -112,3 +113,36 @@ def test_no_other_server_takes_it(targets: list[Target], artifacts: dict[Target,
         assert destination.databases() == before
         refused += 1
     assert refused > 15
+
+
+def test_playbooks_copy_it_and_restore_it(
+    ansible: Ansible, targets: list[Target], artifacts: dict[Target, str]
+) -> None:
+    source, destination = (
+        next(target for target in targets if (target.host.name, target.family) == (name, "postgresql"))
+        for name in ("bookworm", "trixie")
+    )
+    artifact = artifacts[source]
+    which = {"backupdb_instance": destination.database_id, "backupdb_database": MOVED}
+    limit = ("--limit", destination.host.name)
+
+    def copied(*options: str) -> int:
+        wanted = {**which, "backupdb_source_host": source.host.name}
+        return ansible.playbook("copy", *limit, *options, variables=wanted).recap[destination.host.name]["changed"]
+
+    assert copied("--check") == 1
+    assert destination.host.run("test", "-e", artifact, check=False).returncode == 1
+    assert copied() > 0
+    assert copied() == 0
+    compared = f"sha256sum '{artifact}' '{artifact}.manifest.json'"
+    assert destination.host.shell(compared) == source.host.shell(compared)
+    assert not destination.host.shell("find /tmp /root/.ansible -name '*vya-backupdb*' -o -name artifact.tar").strip()
+
+    destination.drop(ARRIVED)
+    chosen = {**which, "backupdb_artifact": artifact}
+    ansible.playbook("restore", *limit, variables={**chosen, "backupdb_target": ARRIVED, "confirm": True})
+    assert_same(what_moves(source, MOVED), what_moves(destination, ARRIVED))
+    drilled = ansible.playbook("drill", *limit, variables={"backupdb_artifact": artifact}, check=False)
+    assert f"/{MOVED}: not possible" in drilled.output, "a drill takes the version that made the artifact"
+    assert "Install the package postgresql-15" in drilled.output
+    destination.host.shell(f"rm -r '{STORAGE}/{source.host.name}'")
