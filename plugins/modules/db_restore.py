@@ -48,6 +48,28 @@ options:
       - When it is left out, the policy of the database says so, in C(limits.jobs), and the default is 2.
       - With V(1) one client loads the artifact from its beginning to its end.
     type: int
+  tables:
+    description:
+      - Restores these tables only, with their rows, keys, indexes, triggers and grants on them.
+      - They are named as C(vya-backupdb show) lists them, those of PostgreSQL with their schema, for example
+        V(public.item).
+      - They are restored into a database of their own, which must not exist yet. O(target) must name it, and
+        O(overwrite) must be V(false). What is needed can be copied from there.
+      - Of PostgreSQL, their partitions and sequences come along, and those types, functions and extensions that need no
+        other table. Foreign keys to other tables are left out there. In MySQL and MariaDB they are part of the
+        definition of the table and stay.
+      - What was not restored is told in warnings.
+    type: list
+    elements: str
+    default: []
+  content:
+    description:
+      - V(all) restores definitions and rows.
+      - V(schema) restores definitions without rows, of the whole database or of O(tables), as the vendors' clients dump
+        them with C(--schema-only) or C(--no-data). It needs an O(target) that does not exist yet, too.
+    type: str
+    choices: [all, schema]
+    default: all
   identity_file:
     description:
       - File on the host with the age identity (private key) that decrypts an encrypted artifact. By default it is the
@@ -95,6 +117,23 @@ EXAMPLES = r"""
     database: shop
     artifact: /var/backups/vya-backupdb/db1/prod-mysql-01/shop/2026-01-09/shop_20260109_023000.sql.gz
     overwrite: true
+
+- name: Get back two tables that were emptied by mistake, beside the database that goes on
+  vya.backupdb.db_restore:
+    database_id: prod-pg-01
+    database: shop
+    before: "2026-01-09T02:00:00Z"
+    target: shop_rescue
+    tables:
+      - public.item
+      - public.price
+
+- name: Make an empty database with the same definitions
+  vya.backupdb.db_restore:
+    database_id: prod-mysql-01
+    database: shop
+    target: shop_empty
+    content: schema
 
 - name: Restore from an encrypted artifact, with an identity that was put on the host for this
   vya.backupdb.db_restore:
@@ -145,6 +184,16 @@ overwritten:
   description: Whether a database of that name was, or in check mode would be, replaced.
   returned: success
   type: bool
+tables:
+  description: The tables that were asked for; empty if all were.
+  returned: success
+  type: list
+  elements: str
+content:
+  description: What was restored, V(all), or V(schema) if rows were not.
+  returned: success
+  type: str
+  sample: all
 safety_backup:
   description: Path of the artifact that was made of the replaced database first, V(null) if there is none.
   returned: success
@@ -179,6 +228,8 @@ def main() -> None:
             "target": {"type": "str"},
             "overwrite": {"type": "bool", "default": False},
             "jobs": {"type": "int"},
+            "tables": {"type": "list", "elements": "str", "default": []},
+            "content": {"type": "str", "choices": ["all", "schema"], "default": "all"},
             "identity_file": {"type": "path", "no_log": False},
         },
         mutually_exclusive=[("artifact", "before")],

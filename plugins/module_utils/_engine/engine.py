@@ -23,6 +23,7 @@ from .core.extraction import extract_table
 from .core.holds import put_hold, take_hold_off
 from .core.locks import artifact_in_use, database_lock
 from .core.overview import check_instances, describe_instances, summarize_host
+from .core.part import Part
 from .core.recovery import recover_restores
 from .core.restoration import RestoreRequest, restore_database
 from .core.restore import choose_artifact
@@ -227,10 +228,12 @@ class Engine:
         target: Optional[str] = None,
         overwrite: bool = False,
         jobs: Optional[int] = None,
+        tables: Sequence[str] = (),
+        content: str = "all",
         dry_run: bool = False,
         progress: Optional[ProgressCallback] = None,
     ) -> RestoreReport:
-        """Restore one database from an artifact: the newest, the newest before a moment, or one by its path.
+        """Restore one database, or a part, from an artifact: the newest, the newest before a moment, or one by path.
 
         Args:
             database_id: The instance that takes it.
@@ -240,13 +243,16 @@ class Engine:
             target: The name to restore into; the database's own when left out.
             overwrite: Whether an existing target may be replaced.
             jobs: How many processes may load at a time; what the policy says when left out.
+            tables: Only these tables, by their names in the inventory; they need a target that does not exist yet.
+            content: ``all``, or ``schema`` for definitions without rows, which need such a target too.
             dry_run: Only examine whether it can be done.
             progress: Told how far it is.
 
         Raises:
             BackupDbError: Refused or failed; the message says in what state the database is.
         """
-        request = RestoreRequest(database_id, database, artifact, before, target, overwrite, jobs)
+        part = Part(tuple(dict.fromkeys(tables)), content)
+        request = RestoreRequest(database_id, database, artifact, before, target, overwrite, jobs, part)
         return restore_database(self._context, request, dry_run, progress)
 
     def prune(

@@ -57,8 +57,9 @@ class BackupReport(Report):
 class RestoreReport(Report):
     """What a restore did or would do.
 
-    ``differences`` are numbers of rows that are not those of the manifest, in a database that others may write to by
-    then; whatever else differs makes a restore fail.
+    ``tables`` are those that were asked for, none where all of them were; ``content`` is ``all``, or ``schema`` where
+    rows were not. ``differences`` are numbers of rows that are not those of the manifest, in a database that others may
+    write to by then; whatever else differs makes a restore fail.
     """
 
     changed: bool
@@ -69,6 +70,8 @@ class RestoreReport(Report):
     created_at: str
     outcome: str
     overwritten: bool
+    tables: tuple[str, ...] = ()
+    content: str = "all"
     duration: float = 0.0
     safety_backup: Optional[str] = None
     differences: tuple[str, ...] = ()

@@ -57,6 +57,8 @@ def restore(module: AnsibleModule) -> Outcome:
             target=params["target"],
             overwrite=params["overwrite"],
             jobs=params["jobs"],
+            tables=params["tables"],
+            content=params["content"],
             dry_run=module.check_mode,
         ),
     )

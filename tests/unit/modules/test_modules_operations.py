@@ -185,6 +185,8 @@ def test_restore_passes_everything_on(
         target="shop_old",
         overwrite=True,
         jobs=3,
+        tables=["item", "it's"],
+        content="schema",
     )
     assert called == {
         "database_id": "maria",
@@ -194,6 +196,8 @@ def test_restore_passes_everything_on(
         "target": "shop_old",
         "overwrite": True,
         "jobs": 3,
+        "tables": ["item", "it's"],
+        "content": "schema",
         "dry_run": False,
     }
     assert "The role 'app' is missing." in json.dumps(result["warnings"])
@@ -212,6 +216,9 @@ def test_restore_passes_everything_on(
         ({"before": "last week"}, "ConfigError", "'last week' is not a time."),
         ({"before": "0001-01-01"}, "ConfigError", "'0001-01-01' is not a time."),
         ({"database_id": "nowhere"}, "ConfigError", "No instance 'nowhere' is configured"),
+        ({"tables": ["item"]}, "ConfigError", "only restored into a database of its own"),
+        ({"content": "schema", "target": "shop"}, "ConfigError", "only restored into a database of its own"),
+        ({"tables": ["item"], "target": "x", "overwrite": True}, "ConfigError", "nothing was changed"),
     ],
 )
 def test_restore_refuses_what_it_cannot_do(

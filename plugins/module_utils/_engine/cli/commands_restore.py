@@ -45,6 +45,15 @@ def restore(
         Optional[int],
         typer.Option(metavar="N", min=1, help="How many clients load at a time; else what the policy says."),
     ] = None,
+    tables: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--table", metavar="NAME", help="Only this table (can be repeated), into a new database: needs --target."
+        ),
+    ] = None,
+    schema_only: Annotated[
+        bool, typer.Option("--schema-only", help="Definitions without rows, into a new database: needs --target.")
+    ] = False,
     identity: IdentityOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
     dry_run: DryRunOption = False,
@@ -60,16 +69,17 @@ def restore(
     if not (yes or dry_run or session.interactive):
         raise usage_error("There is no terminal to confirm the restore on: give --yes (or --dry-run to see the plan).")
     engine = session.engine(identity=identity)
+    wanted: dict[str, Any] = {
+        "database_id": instance,
+        "database": database,
+        "target": target,
+        "overwrite": overwrite,
+        "jobs": jobs,
+        "tables": tables or [],
+        "content": "schema" if schema_only else "all",
+    }
     if dry_run or not yes:
-        plan = engine.restore(
-            database_id=instance,
-            database=database,
-            **chosen,
-            target=target,
-            overwrite=overwrite,
-            jobs=jobs,
-            dry_run=True,
-        ).to_dict()
+        plan = engine.restore(**wanted, **chosen, dry_run=True).to_dict()
         if dry_run:
             _report(session, plan, as_json)
             return 0
@@ -79,15 +89,7 @@ def restore(
         # What was agreed to, even if a newer artifact has appeared since.
         chosen = {"artifact": Path(plan["artifact"]), "before": None}
     with show_progress(session.err if as_json else session.out) as progress:
-        report = engine.restore(
-            database_id=instance,
-            database=database,
-            **chosen,
-            target=target,
-            overwrite=overwrite,
-            jobs=jobs,
-            progress=progress,
-        )
+        report = engine.restore(**wanted, **chosen, progress=progress)
     _report(session, report.to_dict(), as_json)
     return 0
 
@@ -120,6 +122,10 @@ def plan_facts(report: Mapping[str, Any], now: datetime) -> list[tuple[str, obje
         ("Backed up", text.when(report["created_at"], now)),
         ("Into", into),
     ]
+    if report["tables"]:
+        facts.append(("Tables", ", ".join(report["tables"])))
+    if report["content"] != "all":
+        facts.append(("Content", "definitions without rows"))
     if report["safety_backup"]:
         facts.append(("Former state", report["safety_backup"]))
     return facts

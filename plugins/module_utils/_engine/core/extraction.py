@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from ..db.factory import table_filter
-from ..db.table_filter import TableFilter
+from ..db.table_filter import DumpFilter
 from ..errors import ArtifactError, DamageError
 from .compression import plain_pieces
 from .encryption import Decryption
@@ -44,32 +44,59 @@ def extract_table(stored: StoredArtifact, table: str, decryption: Decryption) ->
         raise ArtifactError(
             f"The artifact {stored.path} is no stream of SQL.", "Take the table out with pg_restore --table."
         )
-    tables = manifest.inventory.get("table", [])
-    if table not in tables:
-        known = ", ".join(tables[:10]) + (" …" if len(tables) > 10 else "")
-        raise ArtifactError(f"The artifact {stored.path} holds no table {table!r}.", f"It holds: {known or 'none'}.")
+    refuse_missing(stored, [table])
     chosen = table_filter(manifest.dbms.get("flavour", ""), table)
     with opened(stored, decryption) as packed:
-        yield from _extracted(stored, packed, chosen)
+        segments = manifest.segments
+        yield from filtered(
+            segments, chosen, lambda number: _plain(stored, packed, segments[number]), left_out=_LEFT_OUT
+        )
 
 
-def _extracted(stored: StoredArtifact, packed: Packed, chosen: TableFilter) -> Iterator[bytes]:
-    segments = stored.manifest.segments
+def refuse_missing(stored: StoredArtifact, tables: Sequence[str]) -> None:
+    """Refuse tables that an artifact does not hold.
+
+    Raises:
+        ArtifactError: There is one.
+    """
+    known = stored.manifest.inventory.get("table", [])
+    missing = [table for table in tables if table not in known]
+    if missing:
+        raise ArtifactError(
+            f"The artifact {stored.path} holds no table {', '.join(repr(table) for table in missing)}.",
+            f"It holds: {', '.join(known[:10]) + (' …' if len(known) > 10 else '') or 'none'}.",
+        )
+
+
+def filtered(
+    segments: Sequence[Segment],
+    chosen: DumpFilter,
+    plain: Callable[[int], Iterator[bytes]],
+    left_out: Collection[str] = (),
+) -> Iterator[bytes]:
+    """Yield what a filter lets pass of an artifact's content, passing over segments that hold nothing of it.
+
+    Args:
+        segments: The artifact's.
+        chosen: The filter.
+        plain: Yields the plain content of a segment by its number; called in their order.
+        left_out: Kinds of segments of which nothing is wanted.
+    """
     for number, segment in enumerate(segments):
-        if segment.kind in _LEFT_OUT:
+        if segment.kind in left_out:
             continue
         if segment.kind != ROWS:
-            for piece in _plain(stored, packed, segment):
+            for piece in plain(number):
                 yield from chosen.feed(piece)
         elif any(chosen.is_key(key) for key in segment.tables):
             before, after = chosen.loading.rows(*rows_statement(segments, number))
             if len(segment.tables) == 1:
                 yield before
-                yield from _plain(stored, packed, segment)
+                yield from plain(number)
                 yield after
                 continue
             yield from chosen.feed(before)
-            for piece in _plain(stored, packed, segment):
+            for piece in plain(number):
                 yield from chosen.feed(piece)
             yield from chosen.feed(after)
     yield from chosen.finish()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import abc
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Optional
@@ -50,6 +50,22 @@ class Load(abc.ABC):
     def __init__(self, task: LoadTask) -> None:
         self._task = task
         self.stored = task.stored
+
+    @property
+    def inventory(self) -> Mapping[str, list[str]]:
+        """The names of the objects that are there once it is loaded, by kind."""
+        return self.stored.manifest.inventory
+
+    @property
+    def rows(self) -> Optional[Mapping[str, int]]:
+        """How many rows each table has then; None where that is not known exactly."""
+        manifest = self.stored.manifest
+        return None if manifest.row_counts.get("approximate") else manifest.rows
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What of the artifact was not loaded, in sentences."""
+        return ()
 
     @abc.abstractmethod
     def examine(self, progress: Callable[[int], None], thorough: bool) -> None:

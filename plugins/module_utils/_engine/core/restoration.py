@@ -19,6 +19,7 @@ from .catalog import SUCCESS
 from .context import Context
 from .encryption import refuse_unopenable
 from .locks import artifact_in_use, database_lock
+from .part import WHOLE, Part
 from .recovery import recover_restores
 from .restore import RestoreOutcome, RestorePlan, Restorer, choose_artifact
 from .stopping import stopped_by_signals
@@ -37,6 +38,7 @@ class RestoreRequest:
         target: The name to restore into; the database's own when None.
         overwrite: Whether an existing target may be replaced.
         jobs: How many clients may load at a time; what the policy says when None.
+        part: Which part of the artifact.
     """
 
     database_id: str
@@ -46,6 +48,7 @@ class RestoreRequest:
     target: Optional[str] = None
     overwrite: bool = False
     jobs: Optional[int] = None
+    part: Part = WHOLE
 
     @property
     def name(self) -> str:
@@ -91,11 +94,12 @@ def restore_database(
 
 def _plan(context: Context, request: RestoreRequest) -> RestorePlan:
     instance = context.config.instance(request.database_id)
+    request.part.refuse_impossible(request.database, request.target, request.overwrite)
     stored = choose_artifact(context.storage, request.database_id, request.database, request.artifact, request.before)
     policy = context.config.policy_of(request.database_id, request.database)
     restorer = Restorer(context.processes, context.clock, context.decryption)
     dbms = context.connect(instance)
-    plan = restorer.plan(stored, dbms, request.name, request.overwrite, policy.limits, request.jobs)
+    plan = restorer.plan(stored, dbms, request.name, request.overwrite, policy.limits, request.jobs, request.part)
     if plan.exists and not dbms.can_rename and policy.encryption is not None:
         _refuse_lost_state(context, request, policy.encryption)
     return plan
@@ -123,6 +127,8 @@ def _planned(request: RestoreRequest, plan: RestorePlan) -> RestoreReport:
         created_at=to_text(plan.stored.manifest.created_at),
         outcome="planned",
         overwritten=plan.exists,
+        tables=plan.part.tables,
+        content=plan.part.content,
         warnings=plan.warnings,
     )
 

@@ -25,8 +25,11 @@ from ..utils.processes import ProcessTable
 from .backup import BackupResult, Progress, ProgressCallback
 from .comparison import inventory_differences, refuse_differences, row_differences
 from .encryption import Decryption
+from .extraction import refuse_missing
 from .loads import Load, LoadTask, load_of
 from .manifest import Manifest
+from .part import WHOLE, Part
+from .part_load import PartLoad
 from .recovery import BESIDE, EXISTED, MADE, OLD, SAFETY
 from .space import room_for_restore
 from .storage import Storage, StoredArtifact, find_artifact
@@ -49,6 +52,7 @@ class RestorePlan:
         stall_timeout: Longest time without progress.
         warnings: What is to be thought of first, in sentences.
         jobs: How many processes may load at a time.
+        part: Which part of the artifact is restored.
     """
 
     stored: StoredArtifact
@@ -58,6 +62,7 @@ class RestorePlan:
     stall_timeout: timedelta
     warnings: tuple[str, ...] = ()
     jobs: int = 1
+    part: Part = WHOLE
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ class Restorer:
         overwrite: bool,
         limits: Limits,
         jobs: Optional[int] = None,
+        part: Part = WHOLE,
     ) -> RestorePlan:
         """Examine whether a restore can be made; changes nothing.
 
@@ -105,10 +111,12 @@ class Restorer:
             overwrite: Whether an existing target may be replaced.
             limits: Of the policy.
             jobs: How many processes may load at a time, where that is not what the policy says.
+            part: Which part of the artifact is restored.
 
         Raises:
             RestoreError: The server cannot take the artifact, or the target exists and may not be overwritten.
             CredentialsError: The artifact is encrypted, and there is no identity.
+            ArtifactError: It does not hold the part, or parts of it cannot be restored.
             ConfigError: There is no such number of processes.
         """
         if jobs is not None and jobs < 1:
@@ -118,6 +126,7 @@ class Restorer:
         if not target or "\0" in target:
             raise RestoreError("The name of the database to restore into is empty or impossible.")
         manifest = stored.manifest
+        refuse_missing(stored, part.tables)
         if manifest.encryption is not None:
             self._decryption.identity_for(f"The artifact {stored.path}")
         dbms.refuse_incompatible(Origin(manifest.dbms, manifest.tool, manifest.settings, manifest.inventory), target)
@@ -126,10 +135,18 @@ class Restorer:
         if exists and not overwrite:
             raise RestoreError(
                 f"The database {target!r} exists on {dbms.instance.database_id}; nothing was changed.",
-                "Ask for overwriting explicitly, or restore into another name.",
+                (
+                    "Ask for overwriting explicitly, or restore into another name."
+                    if part.is_whole
+                    else "Restore into another name."
+                ),
             )
-        warnings = (*_room(dbms, manifest, target if exists else None), *(_connected(dbms, target) if exists else ()))
-        return RestorePlan(stored, dbms, target, exists, limits.stall_timeout, warnings, jobs or limits.jobs)
+        room = _room(dbms, manifest, target if exists else None) if part.is_whole else ()
+        warnings = (*room, *(_connected(dbms, target) if exists else ()))
+        plan = RestorePlan(stored, dbms, target, exists, limits.stall_timeout, warnings, jobs or limits.jobs, part)
+        if not part.is_whole:
+            self._load_of(plan, stored)  # refuses an artifact of which parts cannot be loaded
+        return plan
 
     def restore(
         self,
@@ -173,8 +190,8 @@ class Restorer:
             dbms.create_database(beside, plan.stored.manifest.settings)
             leave({MADE: "yes"})
             warnings = self._run(plan, load, beside, tell)
-            self._compare(plan, beside)
-            lost, unsure = self._finish(plan, beside)
+            self._compare(plan, load, beside)
+            lost, unsure = self._finish(plan, load, beside)
             refuse_differences(lost)  # nobody else writes here yet
             warnings += unsure
         except BaseException as exc:
@@ -226,13 +243,13 @@ class Restorer:
         try:
             dbms.create_database(target, plan.stored.manifest.settings)
             warnings = self._run(plan, load, target, tell)
-            self._compare(plan, target)
+            self._compare(plan, load, target)
         except BaseException as exc:
             state, lost = self._bring_back(plan, safety, tell)
             if lost:
                 raise DatabaseLostError(f"{exc}. {state}") from None
             raise _with_state(exc, state) from None
-        differences, unsure = self._finish(plan, target)
+        differences, unsure = self._finish(plan, load, target)
         return RestoreOutcome(str(safety.path) if safety else None, differences, warnings + unsure)
 
     def _bring_back(
@@ -257,7 +274,7 @@ class Restorer:
 
     def _load_of(self, plan: RestorePlan, stored: StoredArtifact) -> Load:
         task = LoadTask(self._processes, plan.dbms, stored, plan.jobs, plan.stall_timeout, self._decryption)
-        return load_of(task)
+        return load_of(task) if plan.part.is_whole else PartLoad(task, plan.part)
 
     def _run(self, plan: RestorePlan, load: Load, database: str, tell: ProgressCallback) -> tuple[str, ...]:
         total = load.stored.manifest.plain_bytes
@@ -266,26 +283,26 @@ class Restorer:
             lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "loading", done, total)),
         )
         lines = (" ".join(line.split()) for line in remarks.splitlines())
-        return tuple(plan.dbms.redactor.text(line) for line in lines if line)
+        return (*(plan.dbms.redactor.text(line) for line in lines if line), *load.left_out)
 
-    def _compare(self, plan: RestorePlan, database: str) -> None:
-        """Refuse a restored database in which an object of the manifest is missing, or one is there that it lacks."""
-        refuse_differences(inventory_differences(plan.stored.manifest.inventory, plan.dbms.inspect(database).inventory))
+    def _compare(self, plan: RestorePlan, load: Load, database: str) -> None:
+        """Refuse a restored database in which an object is missing, or one is there that the artifact lacks."""
+        refuse_differences(inventory_differences(load.inventory, plan.dbms.inspect(database).inventory))
 
-    def _finish(self, plan: RestorePlan, database: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _finish(self, plan: RestorePlan, load: Load, database: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Refresh the planner's statistics and count the rows; return what differs, and what could not be done."""
-        dbms, manifest = plan.dbms, plan.stored.manifest
+        dbms, expected = plan.dbms, load.rows
         try:
             unsure = dbms.refresh_statistics(database)
-            if manifest.rows is None or manifest.row_counts.get("approximate"):
+            if expected is None:
                 return (), (
                     *unsure,
                     "The rows were not counted: the manifest does not say exactly how many there were.",
                 )
-            found = dbms.count_rows(database, manifest.rows)
+            found = dbms.count_rows(database, expected)
         except ServerError as exc:
             return (), (f"The database is loaded, but not all of it was looked at: {exc.message}",)
-        return tuple(row_differences(manifest.rows, found)), tuple(unsure)
+        return tuple(row_differences(expected, found)), tuple(unsure)
 
     def _side_name(self, name: str, purpose: str, taken: Collection[str]) -> str:
         """Return a name that no database has: a restore of the same second may have left one that was not dropped."""

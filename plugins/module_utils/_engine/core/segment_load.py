@@ -162,6 +162,11 @@ class Loader:
                     _SharedStep(self, packed, step).run(min(self._jobs, len(step.segments)))
                 else:
                     self.feed_client(self._alone(packed, step))
+        return self.remarks
+
+    @property
+    def remarks(self) -> str:
+        """What the clients wrote to their standard errors so far."""
         return "\n".join(remarks for remarks in self._remarks if remarks)
 
     def _build(self, step: Step) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ..config import Instance
 from ..security.credentials import Credential
@@ -16,11 +16,14 @@ from .directory import DirectoryFormat
 from .mysql import END_MARKER as MYSQL_END_MARKER
 from .mysql import MySql
 from .mysql_loading import MySqlLoading
+from .mysql_part_filter import MySqlPartFilter
 from .mysql_table_filter import MySqlTableFilter
+from .part_filter import PartFilter
 from .postgresql import END_MARKER as POSTGRESQL_END_MARKER
 from .postgresql import PostgreSql
 from .postgresql_directory import PostgreSqlDirectory
 from .postgresql_loading import PostgreSqlLoading
+from .postgresql_part_filter import PostgreSqlPartFilter
 from .postgresql_table_filter import PostgreSqlTableFilter
 from .table_filter import TableFilter
 
@@ -46,3 +49,19 @@ def table_filter(flavour: str, table: str) -> TableFilter:
     if flavour == "postgresql":
         return PostgreSqlTableFilter(table, PostgreSqlLoading())
     return MySqlTableFilter(table, MySqlLoading(dollar_quotes=flavour == "mysql"))
+
+
+def part_filter(
+    flavour: str, inventory: Mapping[str, Collection[str]], tables: Sequence[str], rows: bool
+) -> PartFilter:
+    """Return what leaves of a dump of a kind of server a part that can be restored by itself.
+
+    Args:
+        flavour: The kind of server.
+        inventory: The names of the dump's objects by kind.
+        tables: The tables that are wanted; everything where there are none.
+        rows: Whether rows are wanted.
+    """
+    if flavour == "postgresql":
+        return PostgreSqlPartFilter(PostgreSqlLoading(), inventory, tables, rows)
+    return MySqlPartFilter(MySqlLoading(dollar_quotes=flavour == "mysql"), inventory, tables, rows)

@@ -211,6 +211,11 @@ class MySqlDumpReader(DumpReader):
         return "" if self._complete else "before the end marker"
 
     @property
+    def charset(self) -> str:
+        """The character set that the client declares for the statements that follow, by the server's name for it."""
+        return self._charset.decode("ascii")
+
+    @property
     def between_statements(self) -> bool:
         """Whether all that was read are whole statements."""
         return self._state == self._between and not self._rest.strip() and self._delimiter == b";"

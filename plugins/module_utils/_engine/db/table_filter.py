@@ -1,7 +1,7 @@
 # Copyright (c) Vya.Digital and the vya.backupdb contributors
 # GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Leaving of a dump only what belongs to one table."""
+"""Leaving of a dump only what is wanted of it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class _Mark:
     key: str | None = None
 
 
-class TableFilter(abc.ABC):
-    """Lets pass what belongs to one table, and the settings of the session."""
+class DumpFilter(abc.ABC):
+    """Lets pass some of the statements of a dump, and the rows of some tables."""
 
     def __init__(self, loading: Loading) -> None:
         self.loading = loading
@@ -46,11 +46,15 @@ class TableFilter(abc.ABC):
 
     @abc.abstractmethod
     def is_key(self, key: str) -> bool:
-        """Tell whether this is the table's name in :attr:`DumpReader.rows`."""
+        """Tell whether the rows pass of a table that :attr:`DumpReader.rows` names so."""
 
     @abc.abstractmethod
     def _is_statement(self, statement: bytes) -> bool:
         """Tell whether a statement is to pass, by its beginning."""
+
+    def _edited(self, text: bytes) -> bytes:
+        """Return what is to pass of a statement that may; comments and blanks stand before it. None of it: nothing."""
+        return text
 
     def _heard(self, statement: bytes) -> None:
         self._ends.append(_Mark(self.reader.told, self._is_statement(statement), statement.startswith(_COPY)))
@@ -69,10 +73,11 @@ class TableFilter(abc.ABC):
                 self._in_rows = mark.key is not None and not self._buffer.startswith(_COPY)
                 self._passes = self._in_rows and mark.key is not None and self.is_key(mark.key)
                 continue
-            if mark.passes:
+            text = self._edited(text) if mark.passes else b""
+            if text:
                 yield text if mark.copies or text.endswith(b"\n") else text + b"\n"
             if mark.copies:  # its rows follow
-                self._in_rows, self._passes = True, mark.passes
+                self._in_rows, self._passes = True, bool(text)
         if self._in_rows:
             text = self._taken(self.reader.settled)
             if self._passes and text:
@@ -89,3 +94,7 @@ class TableFilter(abc.ABC):
         """Yield what passes of the rest."""
         if self._in_rows and self._passes and self._buffer:
             yield self._buffer
+
+
+class TableFilter(DumpFilter):
+    """Lets pass what belongs to one table, and the settings of the session."""

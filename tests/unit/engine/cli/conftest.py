@@ -197,6 +197,8 @@ def restore_reports() -> list[dict[str, Any]]:
         "outcome": "success",
         "duration": 125.0,
         "overwritten": True,
+        "tables": [],
+        "content": "all",
         "safety_backup": "/var/backups/vya-backupdb/db1/safety.sql.gz",
         "differences": [],
         "warnings": ["The definer app@% does not exist."],

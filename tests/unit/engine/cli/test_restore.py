@@ -36,9 +36,24 @@ def test_options_reach_the_engine(call: Callable[..., Any], fake: ModuleType, re
                 "target": "shop2",
                 "overwrite": True,
                 "jobs": 3,
+                "tables": [],
+                "content": "all",
             },
         )
     ]
+
+
+def test_parts_reach_the_engine_and_are_told(
+    call: Callable[..., Any], fake: ModuleType, restore_reports: list[Any]
+) -> None:
+    restore_reports[0] |= {"target": "side", "tables": ["a", "b c"], "content": "schema", "overwritten": False}
+    engine = fake.FakeEngine({"restore": restore_reports})
+    options = ("--table", "a", "--table", "b c", "--schema-only", "--target", "side", "--yes")
+    ended = call(engine, *TARGET, *options)
+    assert engine.calls[0][1]["tables"] == ["a", "b c"]
+    assert engine.calls[0][1]["content"] == "schema"
+    assert "Tables        a, b c" in ended.lines
+    assert "Content       definitions without rows" in ended.lines
 
 
 def test_an_artifact_is_found_from_where_the_command_was_called(
