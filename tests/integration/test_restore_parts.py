@@ -125,6 +125,12 @@ def back_up(host: Host, server: Server) -> None:
     assert report.ok, report.to_dict()
 
 
+def in_directories(server: Server) -> dict[str, Any]:
+    if server.kind == "mysql":
+        pytest.skip("there are no directories")
+    return {"instances": [server.database_id], "strategy": "parallel"}
+
+
 DEFINED = {
     "mysql": [
         "SHOW CREATE TABLE child;",
@@ -209,7 +215,7 @@ def test_tables_that_refer_to_each_other_and_odd_names(server: Server, host: Hos
 
 
 @pytest.mark.usefixtures("segments")
-@pytest.mark.parametrize("form", ["zstd", "none", "encrypted"])
+@pytest.mark.parametrize("form", ["zstd", "none", "encrypted", "directory"])
 def test_forms_of_artifacts(server: Server, host: Host, family: str, form: str, tmp_path: Path) -> None:
     identity = tmp_path / "identity"
     more: dict[str, Any] = {"compression": {"algorithm": form}}
@@ -217,6 +223,8 @@ def test_forms_of_artifacts(server: Server, host: Host, family: str, form: str, 
         subprocess.run(["age-keygen", "-o", identity], check=True, capture_output=True)
         public = subprocess.run(["age-keygen", "-y", identity], check=True, capture_output=True, text=True).stdout
         more = {"encryption": {"recipients": [public.strip()]}}
+    if form == "directory":
+        more = in_directories(server)
     host.write(policies=[{"name": "nightly", **more}])
     back_up(host, server)
     engine = host.engine()
@@ -229,16 +237,6 @@ def test_forms_of_artifacts(server: Server, host: Host, family: str, form: str, 
         )
         rows = f"SELECT * FROM {server.quoted(ODD)} ORDER BY id;"
         assert server.sql(rows, SIDE) == (server.sql(rows, family) if tables else "")
-
-
-def test_a_directory_is_restored_as_a_whole_only(server: Server, host: Host, family: str) -> None:
-    if server.kind == "mysql":
-        pytest.skip("there are no directories")
-    host.write(policies=[{"name": "parallel", "instances": [server.database_id], "strategy": "parallel"}])
-    back_up(host, server)
-    with pytest.raises(ArtifactError, match="no stream of SQL"):
-        restored(host, server, "child")
-    assert not server.exists(SIDE)
 
 
 def test_a_partitioned_table_comes_with_its_partitions(
@@ -271,8 +269,11 @@ def test_definitions_without_rows(server: Server, host: Host, family: str, table
         assert server.sql("SELECT last_value FROM child_id_seq;", SIDE) == "1"
 
 
-def test_the_sample_without_rows(server: Server, host: Host, make_database: Callable[..., str]) -> None:
+@pytest.mark.parametrize("form", ["stream", "directory"])
+def test_the_sample_without_rows(server: Server, host: Host, make_database: Callable[..., str], form: str) -> None:
     """All kinds of objects, compared with the manifest by the restore itself."""
+    if form == "directory":
+        host.write(policies=[{"name": "nightly", **in_directories(server)}])
     make_database(SIDE)
     server.drop(SIDE)
     server.load_sample(NAME)
@@ -284,8 +285,11 @@ def test_the_sample_without_rows(server: Server, host: Host, make_database: Call
         server.drop(NAME)
 
 
-def test_each_table_of_the_sample(server: Server, host: Host, make_database: Callable[..., str]) -> None:
+@pytest.mark.parametrize("form", ["stream", "directory"])
+def test_each_table_of_the_sample(server: Server, host: Host, make_database: Callable[..., str], form: str) -> None:
     """All tables at once: what belongs to tables is understood, whatever its name."""
+    if form == "directory":
+        host.write(policies=[{"name": "nightly", **in_directories(server)}])
     make_database(SIDE)
     server.drop(SIDE)
     server.load_sample(NAME)

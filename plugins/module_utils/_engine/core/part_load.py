@@ -5,25 +5,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import timedelta
 from typing import Optional
 
-from ..db.factory import part_filter
-from ..errors import ArtifactError
+from ..db.base import version_number
+from ..db.factory import DIRECTORY_FORMATS, part_filter
+from ..errors import DumpError, RestoreError
+from ..utils.processes import describe_exit
+from .directory import verify_directory
 from .extraction import filtered
 from .loads import Load, LoadTask
 from .manifest import Segment
-from .packed import Packed, opened
+from .packed import Packed, opened, unreadable
 from .part import Part
+from .pipeline import load_chunks, read_child
 from .segment_load import Loader, Survey
 from .verification import plain_chunks, refuse_unknown
+from .watching import at_work
 
 _NAMED = 5  # how many objects of a kind a sentence spells out
 _OF_TABLES = ("index", "trigger", "policy")  # kinds that are not named, as their tables are
 
 
 class PartLoad(Load):
-    """Loads by one client what a filter lets pass of the stream. The artifact is read as a whole before."""
+    """Loads by one client what a filter lets pass of a dump. The artifact is read as a whole before."""
 
     def __init__(self, task: LoadTask, part: Part) -> None:
         """Begin.
@@ -31,21 +37,11 @@ class PartLoad(Load):
         Args:
             task: What is to be loaded, and with what.
             part: Which part of it.
-
-        Raises:
-            ArtifactError: Of such an artifact no part can be loaded.
         """
         super().__init__(task)
-        refuse_unknown(task.stored)
         manifest = task.stored.manifest
-        if manifest.strategy != "logical":
-            raise ArtifactError(
-                f"The artifact {task.stored.path} is no stream of SQL: it is restored as a whole only.",
-                "Restore it under another name and drop what is too much, or use pg_restore --table.",
-            )
         self._part = part
         self._filter = part_filter(manifest.dbms.get("flavour", ""), manifest.inventory, part.tables, part.rows)
-        self._digests: list[bytes] = []
 
     @property
     def inventory(self) -> Mapping[str, list[str]]:
@@ -76,6 +72,15 @@ class PartLoad(Load):
                 more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
                 sentences.append(f"Not restored, {kind.replace('_', ' ')}: {', '.join(names[:_NAMED])}{more}.")
         return tuple(sentences)
+
+
+class LogicalPartLoad(PartLoad):
+    """Of one stream; segments without wanted rows are passed over."""
+
+    def __init__(self, task: LoadTask, part: Part) -> None:
+        """Begin; the arguments are those of :class:`PartLoad`."""
+        super().__init__(task, part)
+        self._digests: list[bytes] = []
 
     def examine(self, progress: Callable[[int], None], thorough: bool) -> None:
         """Read the file as a whole, and see what belongs to the part."""
@@ -112,3 +117,75 @@ class PartLoad(Load):
         )
         yield self._task.dbms.loading.session
         yield from self._task.dbms.renamed(passed, self.stored.manifest.database, database)
+
+
+class ParallelPartLoad(PartLoad):
+    """Of a directory, which the vendor's client writes as one stream for us."""
+
+    def __init__(self, task: LoadTask, part: Part) -> None:
+        """Begin; the arguments are those of :class:`PartLoad`."""
+        super().__init__(task, part)
+        manifest = task.stored.manifest
+        version = version_number(str(manifest.tool.get("version", "")))
+        self._directory = DIRECTORY_FORMATS[manifest.dbms.get("flavour", "")](version, task.processes)
+
+    def examine(self, progress: Callable[[int], None], thorough: bool) -> None:
+        """See that all files are what they were when they were sealed, and what belongs to the part."""
+        verify_directory(self.stored, self._task.processes, progress, jobs=self._task.jobs, unpacked=False)
+        for piece in self._stream(()):
+            self._filter.learn(piece)
+        self._filter.learned()
+
+    def load(self, database: str, progress: Callable[[int], None]) -> str:
+        """Feed the client."""
+        task = self._task
+        return load_chunks(
+            task.processes,
+            task.dbms.load_command(database),
+            self._content(),
+            stall_timeout=task.stall_timeout,
+            explain=task.dbms.explain,
+            progress=progress,
+            excused=lambda: at_work(task.dbms, database),
+        )
+
+    def _content(self) -> Iterator[bytes]:
+        manifest = self.stored.manifest
+        with_rows = self._filter.tables if self._part.rows else set()
+        files = [each.name for each in manifest.files if with_rows & each.tables.keys()]
+        try:
+            before, after = self._directory.frame(self.stored.path, manifest.settings)
+        except OSError as exc:
+            raise unreadable(f"The artifact {self.stored.path}", exc) from None
+        yield self._task.dbms.loading.session + before
+        for piece in self._stream(files):
+            yield from self._filter.feed(piece)
+        yield from self._filter.finish()
+        yield after
+
+    def _stream(self, files: Collection[str]) -> Iterator[bytes]:
+        """Yield the definitions, and the rows in some of the files, as SQL."""
+        task, command = self._task, self._directory.content(self.stored.path, files)
+        with task.processes.start(command) as child:
+            try:
+                yield from read_child(child, stall_timeout=task.stall_timeout, timeout=timedelta.max)
+            except DumpError as exc:
+                raise RestoreError(exc.message, exc.hint) from None
+            code = child.wait()
+        if code != 0:
+            reason = task.dbms.explain(child.stderr) or "it gave no reason"
+            raise RestoreError(f"{command.program} failed ({describe_exit(code)}): {reason}")
+
+
+PART_LOADS: dict[str, type[PartLoad]] = {"logical": LogicalPartLoad, "parallel": ParallelPartLoad}
+
+
+def part_load_of(task: LoadTask, part: Part) -> PartLoad:
+    """Return the load of a part that fits an artifact.
+
+    Raises:
+        ArtifactError: It was made by a strategy of which this engine knows nothing.
+        ClientError: The vendor's client that reads it is missing.
+    """
+    refuse_unknown(task.stored)
+    return PART_LOADS[task.stored.manifest.strategy](task, part)

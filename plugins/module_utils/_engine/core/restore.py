@@ -29,7 +29,7 @@ from .extraction import refuse_missing
 from .loads import Load, LoadTask, load_of
 from .manifest import Manifest
 from .part import WHOLE, Part
-from .part_load import PartLoad
+from .part_load import part_load_of
 from .recovery import BESIDE, EXISTED, MADE, OLD, SAFETY
 from .space import room_for_restore
 from .storage import Storage, StoredArtifact, find_artifact
@@ -274,7 +274,7 @@ class Restorer:
 
     def _load_of(self, plan: RestorePlan, stored: StoredArtifact) -> Load:
         task = LoadTask(self._processes, plan.dbms, stored, plan.jobs, plan.stall_timeout, self._decryption)
-        return load_of(task) if plan.part.is_whole else PartLoad(task, plan.part)
+        return load_of(task) if plan.part.is_whole else part_load_of(task, plan.part)
 
     def _run(self, plan: RestorePlan, load: Load, database: str, tell: ProgressCallback) -> tuple[str, ...]:
         total = load.stored.manifest.plain_bytes

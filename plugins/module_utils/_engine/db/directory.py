@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..utils.processes import Command
 from .dump_session import DumpSession
@@ -58,6 +58,28 @@ class DirectoryFormat(Protocol):
         Raises:
             DamageError: The table of contents cannot be read, or files are missing or too many.
             ClientError: The vendor's client cannot be run.
+        """
+
+
+class DirectoryContent(DirectoryFormat, Protocol):
+    """Understands a vendor's directories, and writes what is in them as SQL."""
+
+    def content(self, directory: Path, files: Collection[str]) -> Command:
+        """Return the call that writes, as a dump in one stream, all definitions and the rows in some of the files.
+
+        Raises:
+            DamageError: The table of contents cannot be read.
+        """
+
+    def frame(self, directory: Path, settings: Mapping[str, Any]) -> tuple[bytes, bytes]:
+        """Return the SQL before and after that stream: what belongs to the database itself.
+
+        Args:
+            directory: Where it is.
+            settings: Those of the database.
+
+        Raises:
+            OSError: A file cannot be read.
         """
 
 

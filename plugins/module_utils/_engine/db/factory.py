@@ -12,7 +12,7 @@ from ..config import Instance
 from ..security.credentials import Credential
 from ..utils.processes import ProcessTable
 from .base import Dbms
-from .directory import DirectoryFormat
+from .directory import DirectoryContent
 from .mysql import END_MARKER as MYSQL_END_MARKER
 from .mysql import MySql
 from .mysql_loading import MySqlLoading
@@ -34,7 +34,7 @@ END_MARKERS: dict[str, re.Pattern[bytes]] = {
     "postgresql": POSTGRESQL_END_MARKER,
 }
 # What understands the directories of a vendor's dump client of a version.
-DIRECTORY_FORMATS: dict[str, Callable[[tuple[int, ...], ProcessTable], DirectoryFormat]] = {
+DIRECTORY_FORMATS: dict[str, Callable[[tuple[int, ...], ProcessTable], DirectoryContent]] = {
     "postgresql": PostgreSqlDirectory.of_version,
 }
 

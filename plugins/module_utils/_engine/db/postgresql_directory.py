@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +121,21 @@ class PostgreSqlDirectory:
 
     def definitions(self, directory: Path) -> Command:
         """Return the call that writes all but rows and the content of large objects as SQL."""
-        lines = self.contents(directory)
-        chosen = [line for line in lines if not _ROWS_LINE.match(line) and not _LARGE_OBJECTS_LINE.match(line)]
+        return self.content(directory, ())
+
+    def content(self, directory: Path, files: Collection[str]) -> Command:
+        """Return the call that writes the same, and the rows in some of the files, as a dump in one stream."""
+        wanted = {name.partition(".")[0] for name in files}
+        chosen = []
+        for line in self.contents(directory):
+            rows = _ROWS_LINE.match(line)
+            if rows.group(1) in wanted if rows else not _LARGE_OBJECTS_LINE.match(line):
+                chosen.append(line)
         return Command((self._client.path, "--use-list={secret}", "--file=-", str(directory)), {}, _numbers(chosen))
+
+    def frame(self, directory: Path, settings: Mapping[str, Any]) -> tuple[bytes, bytes]:
+        """Return the SQL before and after that stream."""
+        return preamble_statements(settings).encode("utf-8"), (directory / SETTINGS_FILE).read_bytes()
 
     def lists(self, directory: Path) -> dict[str, bytes]:
         """Return the lists of what is loaded in each step, by their names."""
