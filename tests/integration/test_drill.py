@@ -132,6 +132,18 @@ def test_a_good_artifact_is_proven_by_restoring_it(server: Server, host: Host, d
     assert float(run.traces["restore_seconds"]) > 0
 
 
+@pytest.mark.parametrize("server", ["postgresql"], indirect=True)
+def test_a_directory_is_proven_too(server: Server, host: Host, database: str, scratch: Path) -> None:
+    host.write(policies=[{**CONTENTS[0], "strategy": "parallel", "instances": [server.database_id]}])
+    artifact = back_up(host, server, database)
+    assert artifact.is_dir()
+    result = drill(host, server, database)
+    assert (result.outcome, result.error) == ("success", None)
+    assert result.compared["contents"] == 1
+    assert find_artifact(artifact).manifest.proof == "restored"
+    assert left(scratch) == []
+
+
 def test_the_sample_database_passes(server: Server, host: Host, scratch: Path) -> None:
     server.load_sample("vya_sample")
     try:
