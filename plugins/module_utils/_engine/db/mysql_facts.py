@@ -40,8 +40,13 @@ _TABLES = (
 # As bytes: their collations differ, so that they could not be told together.
 _DEFINERS = " UNION ALL ".join(
     f"SELECT CAST({kind}_SCHEMA AS BINARY), CAST(DEFINER AS BINARY), CAST({kind}_NAME AS BINARY)"
-    f" FROM information_schema.{catalogue} WHERE {kind}_SCHEMA IN %(databases)s"
-    for kind, catalogue in (("TABLE", "VIEWS"), ("ROUTINE", "ROUTINES"), ("TRIGGER", "TRIGGERS"), ("EVENT", "EVENTS"))
+    f" FROM information_schema.{catalogue} WHERE {schema} IN %(databases)s"
+    for kind, catalogue, schema in (
+        ("TABLE", "VIEWS", "TABLE_SCHEMA"),
+        ("ROUTINE", "ROUTINES", "ROUTINE_SCHEMA"),
+        ("TRIGGER", "TRIGGERS", "EVENT_OBJECT_SCHEMA"),  # by which MariaDB opens the tables of these databases alone
+        ("EVENT", "EVENTS", "EVENT_SCHEMA"),
+    )
 )
 _COLLATIONS = f"SELECT DISTINCT TABLE_SCHEMA, COLLATION_NAME FROM information_schema.COLUMNS WHERE {_OWN}"
 _KEYED = (

@@ -35,19 +35,18 @@ _TEXTS = {
     *("tinyblob", "blob", "mediumblob", "longblob"),
 }
 _ON = named("TABLE_SCHEMA")
+# The conditions are such that MariaDB opens the tables of this database alone; EXPLAIN says "Scanned 1 database". It
+# looks at constants only, and at EVENT_OBJECT_SCHEMA for triggers.
 _STORED = "TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')"
-_OF_TABLES = (
-    # What only describes how a table is stored now, and changes by itself, is left out.
+# What only describes how a table is stored now, and changes by itself, is left out.
+_TABLES = (
+    "SELECT TABLE_NAME, ENGINE, TABLE_COLLATION, TABLE_COMMENT FROM information_schema.TABLES"
+    f" WHERE {_ON} AND {_STORED}"
+)
+_OF_TABLES = (  # and of views, some
     (
-        "SELECT TABLE_NAME, ENGINE, TABLE_COLLATION, TABLE_COMMENT FROM information_schema.TABLES"
-        f" WHERE {_ON} AND {_STORED}"
-    ),
-    (
-        "SELECT c.TABLE_NAME, ORDINAL_POSITION, COLUMN_NAME, COLUMN_DEFAULT, IS_NULLABLE, COLUMN_TYPE, COLLATION_NAME,"
-        " EXTRA, GENERATION_EXPRESSION,"
-        " COLUMN_COMMENT FROM information_schema.COLUMNS c JOIN information_schema.TABLES t"
-        " ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND CAST(t.TABLE_NAME AS BINARY) = CAST(c.TABLE_NAME AS BINARY)"
-        f" WHERE {named('c.TABLE_SCHEMA')} AND {_STORED}"
+        "SELECT TABLE_NAME, ORDINAL_POSITION, COLUMN_NAME, COLUMN_DEFAULT, IS_NULLABLE, COLUMN_TYPE, COLLATION_NAME,"
+        f" EXTRA, GENERATION_EXPRESSION, COLUMN_COMMENT FROM information_schema.COLUMNS WHERE {_ON}"
     ),
     (
         "SELECT TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX, COLUMN_NAME, SUB_PART, NON_UNIQUE, INDEX_TYPE"
@@ -63,7 +62,7 @@ _OBJECTS = {
     f" WHERE {_ON}",
     "trigger": "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, EVENT_MANIPULATION, ACTION_TIMING, ACTION_ORDER,"
     " ACTION_STATEMENT, SQL_MODE, DEFINER FROM information_schema.TRIGGERS"
-    f" WHERE {named('TRIGGER_SCHEMA')}",
+    f" WHERE {named('EVENT_OBJECT_SCHEMA')}",
     "routine": "SELECT CONCAT(LOWER(ROUTINE_TYPE), ' ', ROUTINE_NAME), DTD_IDENTIFIER, ROUTINE_DEFINITION,"
     " IS_DETERMINISTIC, SQL_DATA_ACCESS, SECURITY_TYPE, SQL_MODE, ROUTINE_COMMENT, DEFINER"
     f" FROM information_schema.ROUTINES WHERE {named('ROUTINE_SCHEMA')}",
@@ -89,7 +88,8 @@ _COLUMNS = (
     "SELECT c.TABLE_NAME, COLUMN_NAME, DATA_TYPE, t.TABLE_TYPE FROM information_schema.COLUMNS c"
     " JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA"
     " AND CAST(t.TABLE_NAME AS BINARY) = CAST(c.TABLE_NAME AS BINARY)"
-    f" WHERE {named('c.TABLE_SCHEMA')} AND {_STORED} AND COALESCE(GENERATION_EXPRESSION, '') = ''"
+    f" WHERE {named('c.TABLE_SCHEMA')} AND {named('t.TABLE_SCHEMA')} AND {_STORED}"
+    " AND COALESCE(GENERATION_EXPRESSION, '') = ''"
     " ORDER BY c.TABLE_NAME, ORDINAL_POSITION"
 )
 # Of SHA2(): newer MySQL has no MD5() by itself.
@@ -162,8 +162,11 @@ def read_moment(query: Query, server: Server, database: str, contents: bool) -> 
     """
     own = {"database": database}
     rows: list[tuple[str, str, Any]] = []
+    tables = {_text(name): _plain(known) for name, *known in query(_TABLES, own)}
+    rows += [("table", name, known) for name, known in tables.items()]
     for statement in _OF_TABLES:
-        rows += [("table", _text(name), _plain(known)) for name, *known in query(statement, own)]
+        found = [(_text(name), _plain(known)) for name, *known in query(statement, own)]
+        rows += [("table", name, known) for name, known in found if name in tables]
     for kind, statement in _OBJECTS.items():
         rows += [(kind, _text(name), _plain(known)) for name, *known in query(statement, own)]
     rows += [("routine", _text(name), _plain(known)) for name, *known in query(_PARAMETERS, own)]
