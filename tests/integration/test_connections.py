@@ -57,7 +57,7 @@ def ended_soon(server: Server) -> None:
 def test_a_backup_opens_no_tables_of_other_databases(
     server: Server, host: Host, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the time of many databases grows with the square of their number (MariaDB; MySQL's catalogue has indexes)."""
+    """Else the time of many grows with the square of their number, on MariaDB; the catalogue of MySQL has indexes."""
     asked: list[str] = []
     execute = Cursor.execute
 

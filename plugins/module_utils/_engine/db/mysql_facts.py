@@ -53,7 +53,7 @@ _KEYED = (
     "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME FROM information_schema.STATISTICS"
     f" WHERE {_OWN} AND INDEX_NAME = 'PRIMARY'"
 )
-_VIEWS = "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS"
+_VIEWS = f"SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS WHERE {_OWN}"
 _FUNCTIONS = "SELECT ROUTINE_SCHEMA, ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_TYPE = 'FUNCTION'"
 
 # In a view's stored definition only the names of stored functions are quoted before a parenthesis.
@@ -204,7 +204,7 @@ def read_databases(
     asked = view_functions_are_executed(server) and not grants.holds("EXECUTE")
     # Without SELECT on the system's tables an account may not see all functions: then any call counts.
     functions = query(_FUNCTIONS) if asked and grants.holds("SELECT", "mysql") else None
-    called = called_functions(query(_VIEWS), functions) if asked else {}
+    called = called_functions(query(_VIEWS, own), functions) if asked else {}
     return [
         _database(
             name,
