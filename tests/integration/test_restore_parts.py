@@ -14,6 +14,8 @@ import pytest
 from servers import Host, Server
 
 from vya_backupdb.core import segmentation
+from vya_backupdb.db.mysql import MySql
+from vya_backupdb.db.postgresql import PostgreSql
 from vya_backupdb.errors import ArtifactError, BackupDbError, ConfigError, RestoreError
 
 SIDE = "vya_side"
@@ -340,6 +342,51 @@ def test_what_cannot_be_is_refused(
         with pytest.raises(error, match=words):
             host.engine().restore(database_id=server.database_id, database=NAME, dry_run=dry_run, **arguments)
     assert not server.exists(SIDE)
+
+
+def test_a_database_that_somebody_makes_meanwhile_is_left_alone(
+    server: Server, host: Host, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(host, server)
+    driver = MySql if server.kind == "mysql" else PostgreSql
+    create = driver.create_database
+
+    def too_late(dbms: Any, database: str, settings: Any) -> None:
+        server.create(SIDE, "CREATE TABLE of_somebody (id integer);")
+        create(dbms, database, settings)
+
+    monkeypatch.setattr(driver, "create_database", too_late)
+    with pytest.raises(BackupDbError, match=r"Nothing was (loaded|left behind)\."):
+        restored(host, server, "child")
+    assert server.sql(TABLES[server.kind], SIDE) == "of_somebody"
+
+
+def test_names_in_the_encoding_of_the_database(server: Server, host: Host) -> None:
+    if server.kind == "mysql":
+        pytest.skip("there all names are in UTF-8")
+    server.drop(SIDE)
+    server.drop(NAME)
+    server.sql(f"CREATE DATABASE {NAME} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C';")
+    try:
+        server.sql(
+            "SET client_encoding = 'UTF8'; CREATE TABLE café (id serial PRIMARY KEY, naïve text);"
+            "CREATE INDEX ïndex ON café (naïve); CREATE TABLE thé (id integer REFERENCES café);"
+            "CREATE FUNCTION crème(t thé) RETURNS text LANGUAGE sql AS $$ SELECT 'é'::text $$;"
+            "INSERT INTO café (naïve) VALUES ('à'), ('b'); INSERT INTO thé VALUES (1);",
+            NAME,
+        )
+        back_up(host, server)
+        report = restored(host, server, "café")
+        assert report["differences"] == []
+        rows = "SET client_encoding = 'UTF8'; SELECT * FROM café ORDER BY id;"
+        assert server.sql(rows, SIDE) == server.sql(rows, NAME) == "1|à\n2|b"
+        restored_tables = host.engine().restore(
+            database_id=server.database_id, database=NAME, target=SIDE + "2", tables=["public.café", "public.thé"]
+        )
+        assert "thé_id_fkey" not in " ".join(restored_tables.warnings)
+    finally:
+        for name in (NAME, SIDE, SIDE + "2"):
+            server.drop(name)
 
 
 def test_a_part_that_needs_more_leaves_nothing(

@@ -41,7 +41,8 @@ class PartLoad(Load):
         super().__init__(task)
         manifest = task.stored.manifest
         self._part = part
-        self._filter = part_filter(manifest.dbms.get("flavour", ""), manifest.inventory, part.tables, part.rows)
+        flavour, encoding = manifest.dbms.get("flavour", ""), str(manifest.settings.get("encoding", "UTF8"))
+        self._filter = part_filter(flavour, manifest.inventory, part.tables, part.rows, encoding)
 
     @property
     def inventory(self) -> Mapping[str, list[str]]:

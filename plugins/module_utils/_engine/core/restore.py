@@ -240,11 +240,15 @@ class Restorer:
             except BackupDbError as exc:
                 raise _with_state(exc, f"The old database {target!r} was not dropped.") from None
         leave({MADE: "yes"})
+        created = False
         try:
             dbms.create_database(target, plan.stored.manifest.settings)
+            created = True
             warnings = self._run(plan, load, target, tell)
             self._compare(plan, load, target)
         except BaseException as exc:
+            if not created and safety is None:  # somebody else may have made it since it was looked for
+                raise _with_state(exc, "Nothing was loaded.") from None
             state, lost = self._bring_back(plan, safety, tell)
             if lost:
                 raise DatabaseLostError(f"{exc}. {state}") from None

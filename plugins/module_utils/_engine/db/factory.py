@@ -52,7 +52,7 @@ def table_filter(flavour: str, table: str) -> TableFilter:
 
 
 def part_filter(
-    flavour: str, inventory: Mapping[str, Collection[str]], tables: Sequence[str], rows: bool
+    flavour: str, inventory: Mapping[str, Collection[str]], tables: Sequence[str], rows: bool, encoding: str = "UTF8"
 ) -> PartFilter:
     """Return what leaves of a dump of a kind of server a part that can be restored by itself.
 
@@ -61,7 +61,8 @@ def part_filter(
         inventory: The names of the dump's objects by kind.
         tables: The tables that are wanted; everything where there are none.
         rows: Whether rows are wanted.
+        encoding: Of a dump of PostgreSQL, by the server's name.
     """
     if flavour == "postgresql":
-        return PostgreSqlPartFilter(PostgreSqlLoading(), inventory, tables, rows)
+        return PostgreSqlPartFilter(PostgreSqlLoading(), inventory, tables, rows, encoding)
     return MySqlPartFilter(MySqlLoading(dollar_quotes=flavour == "mysql"), inventory, tables, rows)

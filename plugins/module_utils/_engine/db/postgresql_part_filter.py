@@ -26,8 +26,9 @@ _SHOWN = 60
 class _Definitions(DumpFilter):
     """Notes what tables there are, and what belongs to which; lets nothing pass."""
 
-    def __init__(self, loading: PostgreSqlLoading) -> None:
+    def __init__(self, loading: PostgreSqlLoading, codec: str) -> None:
         super().__init__(loading)
+        self._codec = codec
         self.tables: dict[bytes, str] = {}  # as they are written, and as in the inventory
         self.owners: dict[bytes, bytes] = {}  # of sequences
         self.partitions: dict[bytes, list[bytes]] = {}
@@ -47,7 +48,7 @@ class _Definitions(DumpFilter):
         elif attached:
             self.partitions.setdefault(attached[0], []).append(attached[1])
         elif table and statement.startswith(b"CREATE "):
-            self.tables[table] = sql.unquoted(table)
+            self.tables[table] = sql.unquoted(table, self._codec)
         return b""
 
     def all_partitions(self, table: bytes) -> set[bytes]:
@@ -66,11 +67,17 @@ class PostgreSqlPartFilter(PartFilter):
     """
 
     def __init__(
-        self, loading: PostgreSqlLoading, inventory: Mapping[str, Collection[str]], tables: Sequence[str], rows: bool
+        self,
+        loading: PostgreSqlLoading,
+        inventory: Mapping[str, Collection[str]],
+        tables: Sequence[str],
+        rows: bool,
+        encoding: str = "UTF8",
     ) -> None:
-        """Begin; the arguments are those of :class:`.PartFilter`."""
+        """Begin; the arguments are those of :class:`.PartFilter`, and the encoding of the dump by the server's name."""
         super().__init__(loading, inventory, tables, rows)
-        self._definitions = _Definitions(loading)
+        self._codec = sql.codec_of(encoding)
+        self._definitions = _Definitions(loading, self._codec)
         self._keys: set[str] = set()
         self._chosen: set[bytes] = set()  # tables and sequences, as they are written
         self._indexes: dict[bytes, bytes] = {}  # and extended statistics: of which table
@@ -91,7 +98,8 @@ class PostgreSqlPartFilter(PartFilter):
         self._chosen.update(named, *map(found.all_partitions, named))
         self.tables = {found.tables[table] for table in self._chosen}
         # As the comments before rows have them: in one line, read as Latin-1.
-        self._keys = {re.sub(r"[\r\n]", " ", name).encode().decode("latin-1") for name in self.tables}
+        lines = [re.sub(r"[\r\n]", " ", name) for name in self.tables]
+        self._keys = {line.encode(self._codec, errors="replace").decode("latin-1") for line in lines}
 
     def is_key(self, key: str) -> bool:
         """Tell whether the rows pass that follow such a comment."""
@@ -138,15 +146,14 @@ class PostgreSqlPartFilter(PartFilter):
         if both <= self._chosen:
             return True
         if are_tables and both & self._chosen:
-            self.left_out.append(f"{sql.unquoted(part)} was not made a partition of {sql.unquoted(whole)}.")
+            self.left_out.append(f"{self._name(part)} was not made a partition of {self._name(whole)}.")
         return False
 
     def _is_of_chosen(self, statement: bytes, table: bytes) -> bool:
         key = sql.foreign_key(statement)
         if key is not None and key[1] not in self._chosen:
             self.left_out.append(
-                f"The foreign key {sql.unquoted(key[0])} of {sql.unquoted(table)} to {sql.unquoted(key[1])} was not"
-                " restored."
+                f"The foreign key {self._name(key[0])} of {self._name(table)} to {self._name(key[1])} was not restored."
             )
             return False
         index, statistics = sql.made_index(statement), sql.made_statistics(statement)
@@ -155,11 +162,11 @@ class PostgreSqlPartFilter(PartFilter):
         if statistics is not None:
             self._indexes[statistics] = table
         self._chosen.update(filter(None, [sql.identity_sequence(statement)]))
-        made = sql.made_object(statement)
+        made = sql.made_object(statement, self._codec)
         if made is not None:
             self._note(*made)
             if made[0] == "trigger":
-                self._note_of_partitions(table, made[1].removeprefix(sql.unquoted(table)))
+                self._note_of_partitions(table, made[1].removeprefix(self._name(table)))
         return True
 
     def _note_of_partitions(self, table: bytes, trigger: str) -> None:
@@ -168,3 +175,6 @@ class PostgreSqlPartFilter(PartFilter):
             name = self._definitions.tables.get(partition, "") + trigger
             if name in self._inventory.get("trigger", ()):
                 self._note("trigger", name)
+
+    def _name(self, written: bytes) -> str:
+        return sql.unquoted(written, self._codec)

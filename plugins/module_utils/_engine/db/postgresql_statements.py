@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 
 _NAME = rb'(?:"[^"]*(?:""[^"]*)*"|[^\s"().,;\']+)'
@@ -74,7 +75,8 @@ _SUPPORT = re.compile(
     + rb" ON "
     + _SUPPORT_KINDS
 )
-_CREATED = re.compile(rb"CREATE (?:OR REPLACE )?([^\n(]{1,200})")
+_CREATED = re.compile(rb"CREATE (?:OR REPLACE )?((?:[A-Z]+ )+(?:" + QUALIFIED + rb"|" + _NAME + rb")?)")
+_CODECS = {"KOI8R": "koi8_r", "KOI8U": "koi8_u"}
 # What a definition meets that needs a table, a view or something of theirs that is not there.
 _MISSING = "undefined_table OR undefined_object OR undefined_function OR undefined_column OR wrong_object_type"
 
@@ -113,21 +115,27 @@ def made_statistics(statement: bytes) -> bytes | None:
     return found.group(1) if found else None
 
 
-def made_object(statement: bytes) -> tuple[str, str] | None:
-    """Return kind and name, as in the inventory, of what of tables a statement makes."""
+def made_object(statement: bytes, codec: str = "utf-8") -> tuple[str, str] | None:
+    """Return kind and name, as in the inventory, of what of tables a statement makes.
+
+    Args:
+        statement: The statement.
+        codec: Of the dump.
+    """
     table = relation(statement) or b""
     schema = schema_of(table)
     index = made_index(statement)
     if index is not None:
-        return "index", unquoted(schema + b"." + index)
+        return "index", unquoted(schema + b"." + index, codec)
     for kind, pattern, prefix in (("trigger", _TRIGGER, table), ("policy", _POLICY, table[len(schema) + 1 :])):
         found = pattern.match(statement)
         if found:
-            return kind, f"{unquoted(prefix)}.{unquoted(found.group(1))}"
+            return kind, f"{unquoted(prefix, codec)}.{unquoted(found.group(1), codec)}"
     sequence = table if statement.startswith(b"CREATE SEQUENCE ") else identity_sequence(statement)
     if sequence:
-        return "sequence", unquoted(sequence)
-    return ("table", unquoted(table)) if statement.startswith((b"CREATE TABLE ", b"CREATE UNLOGGED TABLE ")) else None
+        return "sequence", unquoted(sequence, codec)
+    makes_table = statement.startswith((b"CREATE TABLE ", b"CREATE UNLOGGED TABLE "))
+    return ("table", unquoted(table, codec)) if makes_table else None
 
 
 def foreign_key(statement: bytes) -> tuple[bytes, bytes] | None:
@@ -184,11 +192,16 @@ def tolerated(statement: bytes) -> bytes:
     return b"DO " + outer + caught + outer + b";\n"
 
 
-def unquoted(written: bytes) -> str:
-    """Return a written name, or two of them with a dot between, as the inventory has it."""
+def unquoted(written: bytes, codec: str = "utf-8") -> str:
+    """Return a written name, or two of them with a dot between, as the inventory has it.
+
+    Args:
+        written: As it is written.
+        codec: Of the dump.
+    """
     parts = re.findall(_NAME, written)
     return ".".join(
-        (part[1:-1].replace(b'""', b'"') if part.startswith(b'"') else part).decode("utf-8", errors="replace")
+        (part[1:-1].replace(b'""', b'"') if part.startswith(b'"') else part).decode(codec, errors="replace")
         for part in parts
     )
 
@@ -197,6 +210,14 @@ def schema_of(written: bytes) -> bytes:
     """Return the schema of a written name, as it is written."""
     found = re.match(_NAME, written)
     return found.group() if found else b""
+
+
+def codec_of(encoding: str) -> str:
+    """Return Python's name for an encoding of PostgreSQL (its manual, section 23.3.1); UTF-8 where it has none."""
+    try:
+        return codecs.lookup(_CODECS.get(encoding, encoding.replace("WIN", "cp"))).name
+    except LookupError:
+        return "utf-8"
 
 
 def _tag(text: bytes, tag: bytes) -> bytes:

@@ -254,3 +254,16 @@ def test_a_statement_in_an_unknown_form_is_refused() -> None:
 def test_the_relation_of_a_statement(statement: str, table: str | None) -> None:
     found = sql.relation(statement.encode())
     assert (sql.unquoted(found) if found else None) == table
+
+
+@pytest.mark.parametrize(
+    ("encoding", "codec"),
+    [("UTF8", "utf-8"), ("LATIN1", "iso8859-1"), ("WIN1252", "cp1252"), ("KOI8R", "koi8-r"), ("SQL_ASCII", "utf-8")],
+)
+def test_the_codec_of_an_encoding(encoding: str, codec: str) -> None:
+    assert sql.codec_of(encoding) == codec
+
+
+def test_a_long_definition_is_passed_over_by_its_name() -> None:
+    made_of = f"CREATE DOMAIN public.d AS text DEFAULT '{'é' * 300}'::text;"
+    assert "MESSAGE = 'DOMAIN public.d was left out: ' ||" in sql.tolerated(made_of.encode()).decode()
