@@ -189,3 +189,30 @@ def test_an_existing_database_is_replaced_when_asked(
         assert [name for name in target.databases() if name.startswith(NOTES)] == [NOTES]
 
     for_each(targets, check)
+
+
+def test_single_tables_by_the_playbook(
+    ansible: Ansible, targets: list[Target], notes: dict[Target, dict[str, Any]]
+) -> None:
+    """Into a database of their own, after a yes that is given beforehand; without one nothing is touched."""
+    for target in [each for each in targets if each.host == targets[0].host]:
+        before = target.databases()
+        wanted = {
+            "backupdb_hosts": target.host.name,
+            "backupdb_instance": target.database_id,
+            "backupdb_database": NOTES,
+            "backupdb_tables": "note" if target.family == "mysql" else "public.note",
+            "backupdb_target": "notes_rescue",
+            "backupdb_artifact": notes[target]["artifact"],
+        }
+        unconfirmed = ansible.playbook("restore", variables=wanted, check=False)
+        assert unconfirmed.code != 0
+        assert "nobody said yes" in " ".join(unconfirmed.output.split())
+        assert target.databases() == before
+
+        done = ansible.playbook("restore", variables={**wanted, "confirm": True})
+
+        assert "notes_rescue was restored" in done.output
+        assert bodies(target, "notes_rescue") == ["one", "zwölf"]
+        target.drop("notes_rescue")
+        assert target.databases() == before
