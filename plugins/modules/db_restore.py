@@ -70,6 +70,25 @@ options:
     type: str
     choices: [all, schema]
     default: all
+  accounts:
+    description:
+      - Whether accounts are made that belong to the artifact and that the server lacks.
+      - V(missing) makes those that own objects of the database, define them or have privileges on them, with the roles
+        that belong to them. They are as they were, with their passwords, if the artifact is encrypted. Otherwise they
+        have no password, and those of MySQL and MariaDB are locked. Accounts that exist are left as they are.
+      - V(none) makes none. What was granted to accounts that do not exist is left out then, and PostgreSQL refuses an
+        artifact with objects of roles that do not exist.
+    type: str
+    choices: [missing, none]
+    default: none
+  owners:
+    description:
+      - Accounts of the artifact, and by which others they are replaced, as owners of objects, as DEFINERs, and in what
+        is granted on the database and its objects.
+      - They are named as in the manifest, C(user@host) of MySQL and MariaDB. The new ones must exist, or be made by
+        O(accounts=missing).
+      - Artifacts that are directories, and parts (O(tables), O(content)), cannot be restored with other owners.
+    type: dict
   identity_file:
     description:
       - File on the host with the age identity (private key) that decrypts an encrypted artifact. By default it is the
@@ -141,6 +160,23 @@ EXAMPLES = r"""
     database: crm
     target: crm_restored
     identity_file: /root/backup-identity.txt
+
+- name: Restore a copy for tests, in which another role owns what the application owns
+  vya.backupdb.db_restore:
+    database_id: test-pg-01
+    database: shop
+    artifact: /srv/copies/shop_20260109_023000.sql.gz
+    target: shop_test
+    owners:
+      app: app_test
+
+- name: Bring a database to a new server, with the accounts that belong to it
+  vya.backupdb.db_restore:
+    database_id: prod-pg-01
+    database: shop
+    artifact: /srv/copies/shop_20260109_023000.sql.gz.age
+    accounts: missing
+    identity_file: /root/backup-identity.txt
 """
 
 RETURN = r"""
@@ -198,6 +234,17 @@ safety_backup:
   description: Path of the artifact that was made of the replaced database first, V(null) if there is none.
   returned: success
   type: str
+accounts:
+  description: The accounts that were, or in check mode would be, made.
+  returned: success
+  type: list
+  elements: str
+  sample: ["app@10.0.0.%"]
+owners:
+  description: The accounts that were, or in check mode would be, replaced, each with the one that takes its place.
+  returned: success
+  type: dict
+  sample: {"app": "app_test"}
 differences:
   description: What the restored database has otherwise than the manifest says; empty if all is as it was.
   returned: success
@@ -230,6 +277,8 @@ def main() -> None:
             "jobs": {"type": "int"},
             "tables": {"type": "list", "elements": "str", "default": []},
             "content": {"type": "str", "choices": ["all", "schema"], "default": "all"},
+            "accounts": {"type": "str", "choices": ["missing", "none"], "default": "none"},
+            "owners": {"type": "dict"},
             "identity_file": {"type": "path", "no_log": False},
         },
         mutually_exclusive=[("artifact", "before")],

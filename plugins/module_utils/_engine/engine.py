@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -230,6 +230,8 @@ class Engine:
         jobs: Optional[int] = None,
         tables: Sequence[str] = (),
         content: str = "all",
+        accounts: str = "none",
+        owners: Optional[Mapping[str, str]] = None,
         dry_run: bool = False,
         progress: Optional[ProgressCallback] = None,
     ) -> RestoreReport:
@@ -245,6 +247,8 @@ class Engine:
             jobs: How many processes may load at a time; what the policy says when left out.
             tables: Only these tables, by their names in the inventory; they need a target that does not exist yet.
             content: ``all``, or ``schema`` for definitions without rows, which need such a target too.
+            accounts: Whether the accounts of the artifact that the server lacks are made: ``missing`` or ``none``.
+            owners: By what accounts are called in the artifact, what they are to be called.
             dry_run: Only examine whether it can be done.
             progress: Told how far it is.
 
@@ -252,7 +256,9 @@ class Engine:
             BackupDbError: Refused or failed; the message says in what state the database is.
         """
         part = Part(tuple(dict.fromkeys(tables)), content)
-        request = RestoreRequest(database_id, database, artifact, before, target, overwrite, jobs, part)
+        request = RestoreRequest(
+            database_id, database, artifact, before, target, overwrite, jobs, part, accounts, owners or {}
+        )
         return restore_database(self._context, request, dry_run, progress)
 
     def prune(

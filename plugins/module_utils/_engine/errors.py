@@ -115,3 +115,10 @@ class StoppedError(BackupDbError):
         super().__init__(message, hint)
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
+
+
+def with_state(exc: BaseException, state: str) -> BaseException:
+    """Add to an expected error in what state it leaves things."""
+    if isinstance(exc, BackupDbError):
+        return type(exc)(f"{exc.message.rstrip('.')}. {state}", exc.hint)
+    return exc

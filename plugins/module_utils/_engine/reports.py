@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from .core.backup import BackupResult
@@ -59,7 +59,8 @@ class RestoreReport(Report):
 
     ``tables`` are those that were asked for, none where all of them were; ``content`` is ``all``, or ``schema`` where
     rows were not. ``differences`` are numbers of rows that are not those of the manifest, in a database that others may
-    write to by then; whatever else differs makes a restore fail.
+    write to by then; whatever else differs makes a restore fail. ``accounts`` are those that it made, ``owners`` those
+    whose place others took.
     """
 
     changed: bool
@@ -74,6 +75,8 @@ class RestoreReport(Report):
     content: str = "all"
     duration: float = 0.0
     safety_backup: Optional[str] = None
+    accounts: tuple[str, ...] = ()
+    owners: dict[str, str] = field(default_factory=dict)
     differences: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 

@@ -59,15 +59,18 @@ def restore(module: AnsibleModule) -> Outcome:
             jobs=params["jobs"],
             tables=params["tables"],
             content=params["content"],
+            accounts=params["accounts"],
+            owners={str(old): str(new) for old, new in (params["owners"] or {}).items()},
             dry_run=module.check_mode,
         ),
     )
     for warning in result.pop("warnings"):
         module.warn(warning)
     target = {"database_id": result["database_id"], "database": result["target"]}
+    made = {"accounts": result["accounts"]} if result["accounts"] else {}
     diff = {
         "before": {**target, "exists": result["overwritten"]},
-        "after": {**target, "exists": True, "artifact": result["artifact"]},
+        "after": {**target, "exists": True, "artifact": result["artifact"], **made},
     }
     return Outcome(result, diff)
 

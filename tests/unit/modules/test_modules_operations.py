@@ -173,6 +173,7 @@ def test_restore_passes_everything_on(
         created_at="2026-01-09T02:30:00Z",
         outcome="success",
         overwritten=True,
+        accounts=("app@%",),
         warnings=("The role 'app' is missing.",),
     )
     called = engine("restore", report)
@@ -187,6 +188,8 @@ def test_restore_passes_everything_on(
         jobs=3,
         tables=["item", "it's"],
         content="schema",
+        accounts="missing",
+        owners={"a": "b"},
     )
     assert called == {
         "database_id": "maria",
@@ -198,12 +201,20 @@ def test_restore_passes_everything_on(
         "jobs": 3,
         "tables": ["item", "it's"],
         "content": "schema",
+        "accounts": "missing",
+        "owners": {"a": "b"},
         "dry_run": False,
     }
     assert "The role 'app' is missing." in json.dumps(result["warnings"])
     assert result["diff"] == {
         "before": {"database_id": "maria", "database": "shop_old", "exists": True},
-        "after": {"database_id": "maria", "database": "shop_old", "exists": True, "artifact": "/b/shop.sql.gz"},
+        "after": {
+            "database_id": "maria",
+            "database": "shop_old",
+            "exists": True,
+            "artifact": "/b/shop.sql.gz",
+            "accounts": ["app@%"],
+        },
     }
 
 

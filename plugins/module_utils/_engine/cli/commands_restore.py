@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Literal, Optional
 
 from ..errors import RestoreError
 from . import text
@@ -21,6 +21,7 @@ from .options import (
     IdentityOption,
     JsonOption,
     chosen_artifact,
+    parse_owners,
     session_of,
     usage_error,
 )
@@ -54,6 +55,14 @@ def restore(
     schema_only: Annotated[
         bool, typer.Option("--schema-only", help="Definitions without rows, into a new database: needs --target.")
     ] = False,
+    accounts: Annotated[
+        Literal["missing", "none"],
+        typer.Option(help="Make the accounts that belong to the artifact and that the server lacks, or none."),
+    ] = "none",
+    owners: Annotated[
+        Optional[list[str]],
+        typer.Option("--owner", metavar="OLD=NEW", help="Let NEW take the place of the account OLD; repeatable."),
+    ] = None,
     identity: IdentityOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
     dry_run: DryRunOption = False,
@@ -65,6 +74,7 @@ def restore(
     On a terminal the plan is shown first, and the restore begins after a yes.
     """
     chosen = chosen_artifact(artifact, before)
+    replaced = parse_owners(owners or ())
     session = session_of(context)
     if not (yes or dry_run or session.interactive):
         raise usage_error("There is no terminal to confirm the restore on: give --yes (or --dry-run to see the plan).")
@@ -77,6 +87,8 @@ def restore(
         "jobs": jobs,
         "tables": tables or [],
         "content": "schema" if schema_only else "all",
+        "accounts": accounts,
+        "owners": replaced,
     }
     if dry_run or not yes:
         plan = engine.restore(**wanted, **chosen, dry_run=True).to_dict()
@@ -126,6 +138,10 @@ def plan_facts(report: Mapping[str, Any], now: datetime) -> list[tuple[str, obje
         facts.append(("Tables", ", ".join(report["tables"])))
     if report["content"] != "all":
         facts.append(("Content", "definitions without rows"))
+    if report["accounts"]:
+        facts.append(("Accounts", f"{', '.join(report['accounts'])} ({'would be ' if planned else ''}made)"))
+    if report["owners"]:
+        facts.append(("Owners", ", ".join(f"{new} for {old}" for old, new in report["owners"].items())))
     if report["safety_backup"]:
         facts.append(("Former state", report["safety_backup"]))
     return facts

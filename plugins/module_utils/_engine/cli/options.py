@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
@@ -74,6 +75,22 @@ def parse_moment(value: str) -> datetime:
             f"{text.plain(value)!r} is not a time.",
             "Write for example 2026-01-09, 2026-01-09T02:00 or 2026-01-09T02:00Z.",
         ) from None
+
+
+def parse_owners(words: Sequence[str]) -> dict[str, str]:
+    """Return what ``OLD=NEW`` says, by the old.
+
+    Raises:
+        ConfigError: One is of another form, or two are about the same account.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        old, _sign, new = word.partition("=")
+        if not old or not new or old in found:
+            what = f"{text.plain(word)!r} does not say which account takes the place of which."
+            raise ConfigError(what, "Write OLD=NEW, each once.")
+        found[old] = new
+    return found
 
 
 def session_of(context: typer.Context) -> Session:

@@ -19,6 +19,7 @@ from ..config import Policy
 from ..db.base import Dbms
 from ..db.dump_session import DumpSession
 from ..errors import BackupDbError, DumpError
+from .accounts import read_accounts
 from .catalog import FAILED, SUCCESS, RunRecord
 from .compression import UNPACKERS
 from .context import Context
@@ -226,6 +227,8 @@ class BackupRunner:
             content = dump.write(session)
             complaints = (dbms.redactor.text(line) for line in content.complaints.splitlines() if line.strip())
             self._context.ownership.claim()
+            settings, processes = session.inspection.settings, self._context.processes
+            accounts, unread = read_accounts(dbms, job.database, settings, job.policy.encryption, processes)
             partial.seal()
             manifest = Manifest(
                 artifact=path.name,
@@ -235,7 +238,7 @@ class BackupRunner:
                 created_at=created_at,
                 finished_at=self._context.clock(),
                 compression=job.policy.compression.model_dump(),
-                warnings=(*([busy] if busy else []), *session.inspection.warnings, *complaints),
+                warnings=(*([busy] if busy else []), *session.inspection.warnings, *complaints, *unread),
                 policy=job.policy.name,
                 run_id=run.run_id,
                 inventory=content.facts.inventory,
@@ -244,6 +247,7 @@ class BackupRunner:
                 position=content.facts.position,
                 server_bytes=session.inspection.size_bytes,
                 figures=content.facts.figures.to_document(),
+                accounts=accounts,
                 format=dump.extension.removeprefix("."),
                 strategy=job.policy.strategy,
                 **content.described,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import abc
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Optional
 
@@ -34,6 +34,7 @@ class LoadTask:
         jobs: How many processes may load at a time.
         stall_timeout: Longest time without progress.
         decryption: What to decrypt it with, where it is encrypted.
+        owners: By what accounts are called in it, what they are to be called.
     """
 
     processes: ProcessTable
@@ -42,6 +43,7 @@ class LoadTask:
     jobs: int
     stall_timeout: timedelta
     decryption: Decryption
+    owners: Mapping[str, str] = field(default_factory=dict)
 
 
 class Load(abc.ABC):
@@ -113,6 +115,7 @@ class LogicalLoad(Load):
             jobs=task.jobs,
             stall_timeout=task.stall_timeout,
             progress=progress,
+            owners=task.owners,
         ).load()
 
     def _read(self, progress: Callable[[int], None] = lambda _done: None, thorough: bool = False) -> Survey:

@@ -106,6 +106,9 @@ class Manifest:
             ask.
         drill: The last drill that this artifact passed: ``at``, ``seconds`` (how long the restore took), and what was
             ``compared``.
+        accounts: Whom its objects refer to: ``names``, whether ``passwords`` are known, the ``reason`` why something
+            is missing, and ``statements`` that make them, as ``sql`` or ``encrypted``; None in artifacts of engines
+            that did not ask.
         segments: The parts of the artifact in their order, where it is one file.
         files: Its files, where it is a directory.
         warnings: What the artifact cannot promise, in sentences.
@@ -150,6 +153,7 @@ class Manifest:
     server_bytes: Optional[int] = None
     figures: Optional[dict[str, Any]] = None
     drill: Optional[dict[str, Any]] = None
+    accounts: Optional[dict[str, Any]] = None
     proof: str = "sealed"
     proven_at: Optional[datetime] = None
     format: str = "sql.gz"

@@ -23,7 +23,7 @@ from .locks import database_lock
 
 logger = logging.getLogger("vya_backupdb")
 
-EXISTED, BESIDE, MADE, OLD, SAFETY, LEFT = "existed", "beside", "made", "old", "safety", "left"
+EXISTED, BESIDE, MADE, OLD, SAFETY, LEFT, ACCOUNTS = "existed", "beside", "made", "old", "safety", "left", "accounts"
 CHANGES = ("restore", "recovery", "acceptance")  # what changes a database or says that it is right
 
 
@@ -72,7 +72,7 @@ def explain_unfinished(run: RunRecord) -> str:
     if run.outcome == LOST:
         return f"The restore of {name} failed and its old state could not be brought back: {run.error}"
     traces = run.traces
-    said = f"The process of a restore of {name} died on the way."
+    said = f"The process of a restore of {name} died on the way.{_accounts_left(traces)}"
     if traces.get(BESIDE):
         old = f" or {traces[OLD]!r} (the old database)" if traces.get(OLD) else ""
         return (
@@ -90,6 +90,11 @@ def explain_unfinished(run: RunRecord) -> str:
             f" again: vya-backupdb restore {run.database_id} {run.database} --overwrite"
         )
     return f"{said} Nothing had been changed in the server yet."
+
+
+def _accounts_left(traces: Mapping[str, str]) -> str:
+    """Say which accounts may have been made; nobody can tell them from those that somebody made since."""
+    return f" It may have made accounts, which are left: {traces[ACCOUNTS]}." if traces.get(ACCOUNTS) else ""
 
 
 def recover_restores(context: Context) -> None:
@@ -149,6 +154,7 @@ def _dropped(dbms: Dbms, beside: str, names: set[str], traces: Mapping[str, str]
 
 
 def _put_on_record(context: Context, run: RunRecord, state: str, left: Optional[str] = None) -> None:
+    state += _accounts_left(run.traces)
     recovery = context.start("recovery", run.database_id, run.database, run.policy, reason=state)
     if left is not None:
         context.catalog.note(recovery.run_id, {LEFT: left})

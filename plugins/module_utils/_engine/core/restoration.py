@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Optional
@@ -14,6 +15,7 @@ from ..config import Encryption
 from ..errors import BackupDbError, DatabaseLostError
 from ..reports import RestoreReport
 from ..utils.clock import to_text
+from .accounts import NONE
 from .backup import BackupJob, BackupResult, BackupRunner, ProgressCallback
 from .catalog import SUCCESS
 from .context import Context
@@ -39,6 +41,8 @@ class RestoreRequest:
         overwrite: Whether an existing target may be replaced.
         jobs: How many clients may load at a time; what the policy says when None.
         part: Which part of the artifact.
+        accounts: Which accounts of the artifact are made: ``missing`` or ``none``.
+        owners: By what accounts are called in the artifact, what they are to be called.
     """
 
     database_id: str
@@ -49,6 +53,8 @@ class RestoreRequest:
     overwrite: bool = False
     jobs: Optional[int] = None
     part: Part = WHOLE
+    accounts: str = NONE
+    owners: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -99,7 +105,17 @@ def _plan(context: Context, request: RestoreRequest) -> RestorePlan:
     policy = context.config.policy_of(request.database_id, request.database)
     restorer = Restorer(context.processes, context.clock, context.decryption)
     dbms = context.connect(instance)
-    plan = restorer.plan(stored, dbms, request.name, request.overwrite, policy.limits, request.jobs, request.part)
+    plan = restorer.plan(
+        stored,
+        dbms,
+        request.name,
+        request.overwrite,
+        policy.limits,
+        jobs=request.jobs,
+        part=request.part,
+        accounts=request.accounts,
+        owners=request.owners,
+    )
     if plan.exists and not dbms.can_rename and policy.encryption is not None:
         _refuse_lost_state(context, request, policy.encryption)
     return plan
@@ -129,6 +145,8 @@ def _planned(request: RestoreRequest, plan: RestorePlan) -> RestoreReport:
         overwritten=plan.exists,
         tables=plan.part.tables,
         content=plan.part.content,
+        accounts=plan.accounts,
+        owners=dict(plan.owners),
         warnings=plan.warnings,
     )
 

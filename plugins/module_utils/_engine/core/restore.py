@@ -12,22 +12,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Optional
 
 from ..config import Limits
 from ..db.base import Dbms, Origin
-from ..errors import ArtifactError, BackupDbError, ConfigError, DatabaseLostError, RestoreError, ServerError
+from ..errors import ArtifactError, BackupDbError, ConfigError, DatabaseLostError, RestoreError, ServerError, with_state
 from ..utils.clock import Clock, to_text
 from ..utils.processes import ProcessTable
+from .accounts import NONE, NewAccounts, lacking, names_of
 from .backup import BackupResult, Progress, ProgressCallback
 from .comparison import inventory_differences, refuse_differences, row_differences
 from .encryption import Decryption
 from .extraction import refuse_missing
 from .loads import Load, LoadTask, load_of
 from .manifest import Manifest
+from .owners import mapped_settings, refuse_unmappable
 from .part import WHOLE, Part
 from .part_load import part_load_of
 from .recovery import BESIDE, EXISTED, MADE, OLD, SAFETY
@@ -53,6 +55,8 @@ class RestorePlan:
         warnings: What is to be thought of first, in sentences.
         jobs: How many processes may load at a time.
         part: Which part of the artifact is restored.
+        accounts: The accounts that are made first.
+        owners: By what accounts are called in the artifact, what they are to be called.
     """
 
     stored: StoredArtifact
@@ -63,6 +67,8 @@ class RestorePlan:
     warnings: tuple[str, ...] = ()
     jobs: int = 1
     part: Part = WHOLE
+    accounts: tuple[str, ...] = ()
+    owners: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,8 @@ class Restorer:
         limits: Limits,
         jobs: Optional[int] = None,
         part: Part = WHOLE,
+        accounts: str = NONE,
+        owners: Optional[Mapping[str, str]] = None,
     ) -> RestorePlan:
         """Examine whether a restore can be made; changes nothing.
 
@@ -112,6 +120,8 @@ class Restorer:
             limits: Of the policy.
             jobs: How many processes may load at a time, where that is not what the policy says.
             part: Which part of the artifact is restored.
+            accounts: Which accounts of the artifact are made: ``missing`` or ``none``.
+            owners: By what accounts are called in the artifact, what they are to be called.
 
         Raises:
             RestoreError: The server cannot take the artifact, or the target exists and may not be overwritten.
@@ -129,7 +139,12 @@ class Restorer:
         refuse_missing(stored, part.tables)
         if manifest.encryption is not None:
             self._decryption.identity_for(f"The artifact {stored.path}")
-        dbms.refuse_incompatible(Origin(manifest.dbms, manifest.tool, manifest.settings, manifest.inventory), target)
+        owners = owners or {}
+        made, left_out = lacking(dbms, manifest, accounts, owners)
+        refuse_unmappable(dbms, manifest, part, owners, made)
+        settings = mapped_settings(manifest.settings, owners)
+        origin = Origin(manifest.dbms, manifest.tool, settings, manifest.inventory, names_of(manifest), made)
+        dbms.refuse_incompatible(origin, target)
         dbms.load_command(target)
         exists = target in dbms.all_databases()
         if exists and not overwrite:
@@ -142,8 +157,9 @@ class Restorer:
                 ),
             )
         room = _room(dbms, manifest, target if exists else None) if part.is_whole else ()
-        warnings = (*room, *(_connected(dbms, target) if exists else ()))
-        plan = RestorePlan(stored, dbms, target, exists, limits.stall_timeout, warnings, jobs or limits.jobs, part)
+        warnings = (*left_out, *room, *(_connected(dbms, target) if exists else ()))
+        jobs, stall = jobs or limits.jobs, limits.stall_timeout
+        plan = RestorePlan(stored, dbms, target, exists, stall, warnings, jobs, part, made, owners)
         if not part.is_whole:
             self._load_of(plan, stored)  # refuses an artifact of which parts cannot be loaded
         return plan
@@ -176,9 +192,10 @@ class Restorer:
             thorough=plan.exists and not plan.dbms.can_rename,
         )
         leave({EXISTED: "yes" if plan.exists else ""})
-        if plan.dbms.can_rename:
-            return self._beside_and_swap(plan, load, leave, tell)
-        return self._in_place(plan, load, safety_backup, leave, tell)
+        with NewAccounts(plan.dbms, plan.stored.manifest, plan.accounts, self._decryption).there(leave):
+            if plan.dbms.can_rename:
+                return self._beside_and_swap(plan, load, leave, tell)
+            return self._in_place(plan, load, safety_backup, leave, tell)
 
     def _beside_and_swap(self, plan: RestorePlan, load: Load, leave: Leave, tell: ProgressCallback) -> RestoreOutcome:
         dbms, target = plan.dbms, plan.target
@@ -196,7 +213,7 @@ class Restorer:
             warnings += unsure
         except BaseException as exc:
             self._drop_quietly(dbms, beside)
-            raise _with_state(exc, state) from None
+            raise with_state(exc, state) from None
         try:
             if plan.exists:
                 leave({OLD: old})
@@ -205,7 +222,7 @@ class Restorer:
                 dbms.rename_database(beside, target)
         except BaseException as exc:
             self._drop_quietly(dbms, beside)
-            raise _with_state(exc, state) from None
+            raise with_state(exc, state) from None
         if not plan.exists:
             return RestoreOutcome(None, (), warnings)
         try:
@@ -214,7 +231,7 @@ class Restorer:
             _wait_for(dbms)
             dbms.rename_database(old, target)
             self._drop_quietly(dbms, beside)
-            raise _with_state(exc, f"The old database {target!r} is back in its place.") from None
+            raise with_state(exc, f"The old database {target!r} is back in its place.") from None
         try:
             dbms.drop_database(old)
         except BackupDbError as exc:
@@ -238,7 +255,7 @@ class Restorer:
             try:
                 dbms.drop_database(target)
             except BackupDbError as exc:
-                raise _with_state(exc, f"The old database {target!r} was not dropped.") from None
+                raise with_state(exc, f"The old database {target!r} was not dropped.") from None
         leave({MADE: "yes"})
         created = False
         try:
@@ -248,11 +265,11 @@ class Restorer:
             self._compare(plan, load, target)
         except BaseException as exc:
             if not created and safety is None:  # somebody else may have made it since it was looked for
-                raise _with_state(exc, "Nothing was loaded.") from None
+                raise with_state(exc, "Nothing was loaded.") from None
             state, lost = self._bring_back(plan, safety, tell)
             if lost:
                 raise DatabaseLostError(f"{exc}. {state}") from None
-            raise _with_state(exc, state) from None
+            raise with_state(exc, state) from None
         differences, unsure = self._finish(plan, load, target)
         return RestoreOutcome(str(safety.path) if safety else None, differences, warnings + unsure)
 
@@ -277,7 +294,8 @@ class Restorer:
         return f"The old database {plan.target!r} was brought back from its safety backup {safety.path}.", False
 
     def _load_of(self, plan: RestorePlan, stored: StoredArtifact) -> Load:
-        task = LoadTask(self._processes, plan.dbms, stored, plan.jobs, plan.stall_timeout, self._decryption)
+        owners = plan.owners if stored is plan.stored else {}  # the old state comes back as it was
+        task = LoadTask(self._processes, plan.dbms, stored, plan.jobs, plan.stall_timeout, self._decryption, owners)
         return load_of(task) if plan.part.is_whole else part_load_of(task, plan.part)
 
     def _run(self, plan: RestorePlan, load: Load, database: str, tell: ProgressCallback) -> tuple[str, ...]:
@@ -386,13 +404,6 @@ def _connected(dbms: Dbms, target: str) -> Iterator[str]:
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""
         what_becomes = "Those connections will be ended" if dbms.can_rename else "What they do meanwhile is lost"
         yield f"Connected to {target!r}: {who}{more}. {what_becomes}."
-
-
-def _with_state(exc: BaseException, state: str) -> BaseException:
-    """Add to an expected error in what state it leaves the database."""
-    if isinstance(exc, BackupDbError):
-        return type(exc)(f"{exc.message.rstrip('.')}. {state}", exc.hint)
-    return exc
 
 
 def _wait_for(dbms: Dbms) -> None:

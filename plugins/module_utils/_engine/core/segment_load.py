@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,9 +19,11 @@ from ..errors import DamageError, RestoreError
 from ..utils.processes import Child, ProcessTable
 from .build_plan import BuildStatement, shares
 from .compression import plain_pieces
+from .definition_mapper import DefinitionMapper
 from .encryption import Decryption
 from .load_plan import LoadPlanner, Step, rows_statement
 from .manifest import Segment
+from .owners import mapped_settings
 from .packed import Packed, opened
 from .pipeline import load_chunks
 from .segmentation import ROWS
@@ -120,6 +123,7 @@ class Loader:
         jobs: int,
         stall_timeout: timedelta,
         progress: Callable[[int], None],
+        owners: Optional[Mapping[str, str]] = None,
     ) -> None:
         """Begin.
 
@@ -131,6 +135,7 @@ class Loader:
             jobs: How many clients may load at a time.
             stall_timeout: Longest time without a client taking a byte, and longest for its end.
             progress: Called with the bytes of SQL taken so far, by one thread at a time.
+            owners: By what accounts are called in the artifact, what they are to be called.
         """
         self._processes = processes
         self._dbms = dbms
@@ -139,6 +144,11 @@ class Loader:
         self._jobs = jobs
         self._stall_timeout = stall_timeout
         self._progress = progress
+        self._mapper: Optional[DefinitionMapper] = None
+        if owners:
+            settings = mapped_settings(survey.stored.manifest.settings, owners)
+            change = functools.partial(dbms.with_accounts, owners=owners, settings=settings)
+            self._mapper = DefinitionMapper(dbms.loading, change)
         self._taken = 0
         self._remarks: list[str] = []
         self._lock = threading.Lock()
@@ -194,7 +204,9 @@ class Loader:
 
         def content() -> Iterator[bytes]:
             for number in step.segments:
-                yield from self.segment(packed.stream(self.segments[number]), number, step.parts.get(number))
+                segment = self.segments[number]
+                chunks = self.segment(packed.stream(segment), number, step.parts.get(number))
+                yield from chunks if self._mapper is None else self._mapper.mapped(segment, chunks)
 
         yield self._dbms.loading.session + step.settings
         yield from self._dbms.renamed(content(), manifest.database, self._database)

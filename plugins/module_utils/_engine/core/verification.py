@@ -19,6 +19,7 @@ from ..errors import ArtifactError, BackupDbError, DamageError
 from ..security.identity import acting_user
 from ..utils.clock import to_text
 from ..utils.processes import PIPE_BYTES
+from .accounts import statements_of
 from .backup import Progress, ProgressCallback
 from .catalog import FAILED, SUCCESS, RunRecord
 from .context import Context
@@ -127,6 +128,7 @@ def _verify_stream(stored: StoredArtifact, decryption: Decryption, progress: Cal
     for chunk in plain_chunks(stored, decryption):
         done += len(chunk)
         progress(done)
+    statements_of(stored.manifest, decryption)
     return VERIFIED
 
 

@@ -21,6 +21,7 @@ from ..security.redaction import Redactor
 from ..utils.processes import Command, ProcessTable, describe_exit
 
 if TYPE_CHECKING:
+    from .accounts import Accounts, Statement
     from .directory import DirectoryOptions, DirectorySession
     from .dump_session import DumpSession
     from .figures import Figures
@@ -136,12 +137,16 @@ class Origin:
         tool: The client that dumped: ``name``, ``version``.
         settings: The database's own settings, and under ``needs`` what a server must have to take it.
         inventory: Names of its objects by kind.
+        accounts: The accounts that could be made from it.
+        made: Those of them that are made before it is loaded.
     """
 
     dbms: Mapping[str, str]
     tool: Mapping[str, Any]
     settings: Mapping[str, Any]
     inventory: Mapping[str, list[str]]
+    accounts: Collection[str] = ()
+    made: Collection[str] = ()
 
 
 class Dbms(abc.ABC):
@@ -180,6 +185,39 @@ class Dbms(abc.ABC):
     @abc.abstractmethod
     def figures(self, database: str) -> Figures:
         """Return the figures of a database that nobody else uses, contents included."""
+
+    @abc.abstractmethod
+    def accounts(self, database: str, settings: Mapping[str, Any], passwords: bool) -> Accounts:
+        """Return the accounts that the objects of a database refer to.
+
+        Args:
+            database: The database.
+            settings: What was found of it, see :class:`Inspection`.
+            passwords: Whether their passwords are asked for, as the server stores them.
+        """
+
+    @abc.abstractmethod
+    def with_accounts(self, kind: str, text: bytes, owners: Mapping[str, str], settings: Mapping[str, Any]) -> bytes:
+        """Return a part of an artifact that names other accounts.
+
+        Args:
+            kind: Of the segment that it is from, see :class:`~..core.manifest.Segment`.
+            text: One statement of definitions with what stands before it; all of a segment of another kind.
+            owners: By what accounts are called in it, what they are to be called.
+            settings: What the manifest says of the database itself, with these accounts.
+        """
+
+    @abc.abstractmethod
+    def existing_accounts(self) -> set[str]:
+        """Return the names of all accounts of the server."""
+
+    @abc.abstractmethod
+    def make_accounts(self, statements: Sequence[Statement]) -> None:
+        """Run statements that make accounts; what is said of those that fail does not quote them."""
+
+    @abc.abstractmethod
+    def drop_accounts(self, names: Collection[str]) -> None:
+        """Drop accounts, those that are there."""
 
     @abc.abstractmethod
     def make_needed(self, origin: Origin, accounts: Sequence[tuple[str, str]], directory: Path) -> None:

@@ -18,6 +18,8 @@ from ..config import Instance
 from ..errors import ServerError
 from ..security.credentials import Credential
 from ..utils.processes import Command, ProcessTable
+from . import mysql_accounts
+from .accounts import Accounts, Statement, unquoted_errors
 from .base import Check, Client, Dbms, DumpPlan, Inspection, Load, Origin, Server, version_number
 from .clients import known_options, knows_option, mysql_client
 from .connection import connect, in_words, literally, mysql_engine, mysql_socket
@@ -28,6 +30,7 @@ from .mysql_grants import grant_statements, quote_name, quote_text
 from .mysql_inspection import Query, database_settings, inspect_database
 from .mysql_load import makes_keys, read_load
 from .mysql_loading import MySqlLoading
+from .mysql_owners import with_definer, with_grantees
 from .mysql_position import SNAPSHOT_OPTION, current_point
 from .mysql_restored import count_rows, refresh_statistics
 from .mysql_session import MySqlDumpSession
@@ -331,6 +334,35 @@ class MySql(Dbms):
         if database_settings(self._rows, self._server, database).get("read_only") == "True":
             self._execute(f"ALTER DATABASE {quote_name(database)} READ ONLY = 0")
         self._execute(f"DROP DATABASE {quote_name(database)}")
+
+    def accounts(self, database: str, settings: Mapping[str, Any], passwords: bool) -> Accounts:
+        """Return the accounts that have grants on a database or define objects of it."""
+        definers = (settings.get("needs") or {}).get("definers", ())
+        with self._connected() as query:
+            return mysql_accounts.read_accounts(query, self._server, database, definers, passwords)
+
+    def with_accounts(self, kind: str, text: bytes, owners: Mapping[str, str], settings: Mapping[str, Any]) -> bytes:
+        """Return a part of an artifact with other definers and grantees."""
+        accounts = {mysql_accounts.account_of(old): mysql_accounts.account_of(new) for old, new in owners.items()}
+        if kind == "definitions":
+            return with_definer(text, accounts)
+        return with_grantees(text.decode("utf-8"), accounts).encode("utf-8") if kind == "postamble" else text
+
+    def existing_accounts(self) -> set[str]:
+        """Return the names of all accounts, roles included."""
+        return set(map(mysql_accounts.name_of, mysql_accounts.existing_accounts(self._rows)))
+
+    def make_accounts(self, statements: Sequence[Statement]) -> None:
+        """Run statements that make accounts, which the server does not log as they are."""
+        with self._connected() as query:
+            for statement in statements:
+                with unquoted_errors(statement):
+                    query(literally(statement.sql))
+
+    def drop_accounts(self, names: Collection[str]) -> None:
+        """Drop accounts and roles."""
+        for name in names:
+            self._execute(mysql_accounts.removal(mysql_accounts.account_of(name)))
 
     def make_needed(self, origin: Origin, accounts: Sequence[tuple[str, str]], directory: Path) -> None:
         """Make the accounts and roles that definers and grants name, without passwords."""

@@ -99,15 +99,15 @@ def read_privileges(query: Query, database: str) -> list[tuple[Account, str, str
     # Grants on routines outlive these, so those on what is gone are left out: they could not be made again.
     of_routines = query(_ROUTINE, own)
     names_of_routines = query(_ROUTINES, own) if of_routines else []
-    routines = {_decoded(row[0]).lower(): _decoded(row[0]) for row in names_of_routines}
-    for user, host, raw, decoded, kind, granted in of_routines:
-        routine = next((routines[n] for n in (_decoded(raw).lower(), _decoded(decoded).lower()) if n in routines), None)
+    routines = {decoded(row[0]).lower(): decoded(row[0]) for row in names_of_routines}
+    for user, host, raw, twice, kind, granted in of_routines:
+        routine = next((routines[n] for n in (decoded(raw).lower(), decoded(twice).lower()) if n in routines), None)
         if routine is None:
             continue
-        names = {name.strip().upper() for name in _decoded(granted).split(",") if name.strip()}
+        names = {name.strip().upper() for name in decoded(granted).split(",") if name.strip()}
         for privilege in sorted(names - {"GRANT"} or {"USAGE"}):
             which = privilege + (_MAY_GRANT if "GRANT" in names else "")
-            found.append(((_decoded(user), _decoded(host)), quote_name(routine), f"{_decoded(kind)} ", which))
+            found.append(((decoded(user), decoded(host)), quote_name(routine), f"{decoded(kind)} ", which))
     return found
 
 
@@ -143,6 +143,6 @@ def _account(grantee: str) -> tuple[str, str]:
     return (match.group(1), match.group(2)) if match else (grantee, "")
 
 
-def _decoded(value: Any) -> str:
-    """The system tables' binary collations make the driver return bytes."""
+def decoded(value: Any) -> str:
+    """Return the text of a value: the system tables' binary collations make the driver return bytes."""
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)

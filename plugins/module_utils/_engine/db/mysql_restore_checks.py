@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from . import mysql_privileges as privileges
@@ -37,7 +37,7 @@ def check_restore(facts: InstanceFacts, origin: Origin, target: str) -> list[Che
     else:
         found.append(Check(loader.check, FAILED, loader.message, loader.hint))
     found += [*_read_only(facts), *_engines(facts, needs), *_collations(facts, origin, needs)]
-    found += [*_names(facts, origin), *_keys(facts, needs), *_privileges(facts, needs, target)]
+    found += [*_names(facts, origin), *_keys(facts, needs), *_privileges(facts, needs, target, origin.made)]
     return [check for check in found if check.status != OK]
 
 
@@ -111,7 +111,7 @@ def _keys(facts: InstanceFacts, needs: Mapping[str, Any]) -> list[Check]:
     ]
 
 
-def _privileges(facts: InstanceFacts, needs: Mapping[str, Any], target: str) -> list[Check]:
+def _privileges(facts: InstanceFacts, needs: Mapping[str, Any], target: str, made: Collection[str]) -> list[Check]:
     grants = facts.account.grants
     account = quote_account(facts.account.name)
     found = []
@@ -129,7 +129,8 @@ def _privileges(facts: InstanceFacts, needs: Mapping[str, Any], target: str) -> 
     others = [definer for definer in needs.get("definers", ()) if definer != facts.account.name]
     setters = privileges.definer_privileges(facts.server)
     lacking = [setters[0]] if others and not any(grants.holds(each) for each in setters) else []
-    absent = [definer for definer in others if facts.plugins is not None and definer not in facts.plugins]
+    there = None if facts.plugins is None else {*facts.plugins, *made}
+    absent = [definer for definer in others if there is not None and definer not in there]
     nonexistent = "ALLOW_NONEXISTENT_DEFINER"
     if absent and setters[0] == "SET_ANY_DEFINER" and not any(grants.holds(each) for each in (nonexistent, "SUPER")):
         lacking.append(nonexistent)

@@ -18,6 +18,7 @@ from ..config import Instance
 from ..errors import BackupDbError, ServerError
 from ..security.credentials import Credential
 from ..utils.processes import Command, ProcessTable
+from .accounts import Accounts, Statement, unquoted_errors
 from .base import Check, Client, Dbms, DumpPlan, Inspection, Load, Origin, Server, refuse_failed, version_number
 from .clients import postgresql_client
 from .connection import (
@@ -31,6 +32,7 @@ from .connection import (
 )
 from .directory import DirectoryOptions
 from .figures import Figures, spans, without_figures
+from .postgresql_accounts import SILENCE, read_accounts
 from .postgresql_directory import (
     SETTINGS_FILE,
     PostgreSqlDirectory,
@@ -42,11 +44,12 @@ from .postgresql_directory import (
     settings_text,
 )
 from .postgresql_examination import Examination
-from .postgresql_facts import NEEDS, read_needs
+from .postgresql_facts import NEEDS, read_needs, read_roles
 from .postgresql_figures import read_figures, read_positions
 from .postgresql_inventory import HAS_TABLES, Objects, Query, read_objects, read_table_entries
 from .postgresql_load import read_load
 from .postgresql_loading import PostgreSqlLoading
+from .postgresql_owners import with_roles
 from .postgresql_restored import count_rows, refresh_statistics
 from .postgresql_session import BEGIN, PostgreSqlDumpSession, take_snapshot
 from .postgresql_settings import (
@@ -355,6 +358,35 @@ class PostgreSql(Dbms):
             for change in ("ALTER {} DISABLE", "ALTER {} SET (slot_name = NONE)", "DROP {}"):
                 self._execute(change.format(f"SUBSCRIPTION {quote_name(name)}"), database)
         self._execute(f"DROP DATABASE {quote_name(database)} WITH (FORCE)")
+
+    def accounts(self, database: str, settings: Mapping[str, Any], passwords: bool) -> Accounts:
+        """Return the roles that own objects of a database or have privileges on them."""
+        return read_accounts(functools.partial(self._rows, database=database), settings, passwords)
+
+    def with_accounts(self, kind: str, text: bytes, owners: Mapping[str, str], settings: Mapping[str, Any]) -> bytes:
+        """Return a part of an artifact with other owners and grantees."""
+        if kind == "definitions":
+            return with_roles(text, owners)
+        return (preamble_statements if kind == "preamble" else settings_statements)(settings).encode("utf-8")
+
+    def existing_accounts(self) -> set[str]:
+        """Return the names of all roles."""
+        return read_roles(self._rows)
+
+    def make_accounts(self, statements: Sequence[Statement]) -> None:
+        """Run statements that make roles, all or none."""
+        with self._connected(MAINTENANCE_DATABASE) as query:
+            query("BEGIN")
+            query(SILENCE)
+            for statement in statements:
+                with unquoted_errors(statement):
+                    query(literally(statement.sql))
+            query("COMMIT")
+
+    def drop_accounts(self, names: Collection[str]) -> None:
+        """Drop roles."""
+        for name in names:
+            self._execute(f"DROP ROLE IF EXISTS {quote_name(name)}")
 
     def make_needed(self, origin: Origin, accounts: Sequence[tuple[str, str]], directory: Path) -> None:
         """Make the roles and tablespaces that the artifact names.

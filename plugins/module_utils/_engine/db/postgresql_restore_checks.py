@@ -50,7 +50,7 @@ def check_restore(facts: InstanceFacts, found_there: TargetFacts, origin: Origin
         found += restrict_lines(written_by, loader, FAILED, "The artifact")
     else:
         found.append(Check(loader.check, FAILED, loader.message, loader.hint))
-    found += [*_takes_changes(facts), *_extensions(facts, origin), *_roles(found_there, needs)]
+    found += [*_takes_changes(facts), *_extensions(facts, origin), *_roles(found_there, needs, origin)]
     found += [*_tablespaces(found_there, needs), *_privileges(facts, found_there, target)]
     return [check for check in found if check.status != OK]
 
@@ -78,16 +78,18 @@ def _extensions(facts: InstanceFacts, origin: Origin) -> list[Check]:
     ]
 
 
-def _roles(found_there: TargetFacts, needs: Mapping[str, Any]) -> list[Check]:
-    missing = [role for role in needs.get("roles", ()) if role not in found_there.roles]
+def _roles(found_there: TargetFacts, needs: Mapping[str, Any], origin: Origin) -> list[Check]:
+    missing = [role for role in needs.get("roles", ()) if role not in {*found_there.roles, *origin.made}]
     if not missing:
         return []
+    by_hand = f"As a superuser: {' '.join(f'CREATE ROLE {quote_name(role)};' for role in missing)}"
+    offered = "The artifact can make them: --accounts missing. " if set(missing) <= set(origin.accounts) else ""
     return [
         Check(
             "roles",
             FAILED,
             f"The artifact has objects of, or grants to, roles that this server does not have: {listed(missing)}.",
-            f"As a superuser: {' '.join(f'CREATE ROLE {quote_name(role)};' for role in missing)}",
+            offered + by_hand,
         )
     ]
 

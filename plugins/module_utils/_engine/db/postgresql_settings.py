@@ -74,6 +74,13 @@ def extension_owner(settings: Mapping[str, Any]) -> str | None:
     return str(max(sorted(set(owners)), key=owners.count)) if owners else None
 
 
+def assignment_clause(assignment: str) -> str:
+    """Return what follows SET for an assignment as the catalogues have it, ``name=value``."""
+    name, value = assignment.split("=", 1)
+    written = value if name.lower() in _QUOTED_LISTS else quote_text(value)
+    return f"{'.'.join(quote_name(part) for part in name.split('.'))} TO {written}"
+
+
 def settings_statements(settings: Mapping[str, Any]) -> str:
     """Return SQL that gives the current database its owner, comment, grants and configuration.
 
@@ -86,11 +93,8 @@ def settings_statements(settings: Mapping[str, Any]) -> str:
         commands.append((None, f"ALTER DATABASE %1$I WITH CONNECTION LIMIT {int(settings['connection_limit'])}"))
     for role, assignments in settings.get("configuration") or []:
         target = f"ROLE {_for_format(quote_name(role))} IN DATABASE %1$I" if role else "DATABASE %1$I"
-        for assignment in assignments:
-            name, value = assignment.split("=", 1)
-            written = value if name.lower() in _QUOTED_LISTS else quote_text(value)
-            quoted = ".".join(quote_name(part) for part in name.split("."))
-            commands.append((role, f"ALTER {target} SET {_for_format(quoted)} TO {_for_format(written)}"))
+        clauses = (_for_format(assignment_clause(each)) for each in assignments)
+        commands += [(role, f"ALTER {target} SET {clause}") for clause in clauses]
     owner = settings["owner"]
     commands.append((owner, f"ALTER DATABASE %1$I OWNER TO {_for_format(quote_name(owner))}"))
     if settings.get("acl") is not None:

@@ -200,6 +200,8 @@ def restore_reports() -> list[dict[str, Any]]:
         "tables": [],
         "content": "all",
         "safety_backup": "/var/backups/vya-backupdb/db1/safety.sql.gz",
+        "accounts": [],
+        "owners": {},
         "differences": [],
         "warnings": ["The definer app@% does not exist."],
     }

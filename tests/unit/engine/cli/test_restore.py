@@ -21,9 +21,8 @@ TARGET = ("restore", "prod-mysql-01", "shop")
 
 def test_options_reach_the_engine(call: Callable[..., Any], fake: ModuleType, restore_reports: list[Any]) -> None:
     engine = fake.FakeEngine({"restore": restore_reports})
-    ended = call(
-        engine, *TARGET, "--before", "2026-01-09T02:00", "--target", "shop2", "--overwrite", "--jobs", "3", "--yes"
-    )
+    options = ("--before", "2026-01-09T02:00", "--target", "shop2", "--overwrite", "--jobs", "3")
+    ended = call(engine, *TARGET, *options, "--accounts", "missing", "--owner", "a@%=b=c", "--owner", "d=e", "--yes")
     assert ended.code == 0
     assert engine.calls == [
         (
@@ -38,6 +37,8 @@ def test_options_reach_the_engine(call: Callable[..., Any], fake: ModuleType, re
                 "jobs": 3,
                 "tables": [],
                 "content": "all",
+                "accounts": "missing",
+                "owners": {"a@%": "b=c", "d": "e"},
             },
         )
     ]
@@ -84,6 +85,33 @@ def test_what_was_done_is_told(call: Callable[..., Any], fake: ModuleType, resto
         "Difference: table t has 3 rows, not 4",
         "Warning: The definer app@% does not exist.",
     ]
+
+
+@pytest.mark.parametrize(("option", "said"), [("--yes", "made"), ("--dry-run", "would be made")])
+def test_accounts_are_told(
+    call: Callable[..., Any], fake: ModuleType, restore_reports: list[Any], option: str, said: str
+) -> None:
+    for report in restore_reports:
+        report["accounts"] = ["app@%", "readers@"]
+    ended = call(fake.FakeEngine({"restore": restore_reports}), *TARGET, option)
+    assert f"app@%, readers@ ({said})" in ended.out
+
+
+def test_owners_are_told(call: Callable[..., Any], fake: ModuleType, restore_reports: list[Any]) -> None:
+    restore_reports[0]["owners"] = {"app": "app_test", "old": "new"}
+    ended = call(fake.FakeEngine({"restore": restore_reports}), *TARGET, "--yes")
+    assert "app_test for app, new for old" in ended.out
+
+
+@pytest.mark.parametrize("words", [("app",), ("=app",), ("app=",), ("app=a", "app=b")])
+def test_owners_of_another_form_are_refused(
+    call: Callable[..., Any], fake: ModuleType, restore_reports: list[Any], words: tuple[str, ...]
+) -> None:
+    engine = fake.FakeEngine({"restore": restore_reports})
+    ended = call(engine, *TARGET, *(part for word in words for part in ("--owner", word)), "--yes")
+    assert ended.code != 0
+    assert "Write OLD=NEW, each once." in ended.err
+    assert engine.calls == []
 
 
 def test_a_dry_run_shows_the_plan_and_asks_nothing(

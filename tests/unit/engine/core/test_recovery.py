@@ -12,6 +12,7 @@ from vya_backupdb.core.catalog import FAILED, LOST, SUCCESS, VANISHED
 from vya_backupdb.core.locks import database_lock
 from vya_backupdb.core.overview import check_instances, find_problems
 from vya_backupdb.core.recovery import (
+    ACCOUNTS,
     BESIDE,
     EXISTED,
     LEFT,
@@ -109,6 +110,16 @@ def test_what_is_left_is_said_until_somebody_says_that_it_is_gone(host: Any) -> 
     assert find_problems(host.context) == [problem], "a later restore takes nothing away from that"
     assert accept_database(host.context, ID, SHOP, "dropped it", dry_run=False)
     assert find_problems(host.context) == []
+
+
+def test_accounts_that_it_made_are_named(host: Any) -> None:
+    died(host, {**ALL, ACCOUNTS: "app, readers"})
+    (run,) = unfinished_restores(host.catalog)
+    assert "accounts, which are left: app, readers." in explain_unfinished(run)
+    host.connect = lambda _instance: Server(SHOP)
+    recover_restores(host.context)
+    (record,) = host.catalog.runs("recovery")
+    assert "app, readers" in str(record.reason)
 
 
 def test_a_missing_database_of_which_nothing_is_left_stays_on_record(host: Any) -> None:

@@ -173,6 +173,16 @@ def test_a_restore_is_refused_with_all_reasons_at_once() -> None:
     ]
     hints = " ".join(check.hint for check in check_restore(made, there, origin("15.2", needs=NEEDS), "shop"))
     assert 'CREATE ROLE "o""dd";' in hints
+    assert "--accounts" not in hints
+
+
+def test_roles_that_the_artifact_can_make() -> None:
+    there = TargetFacts({"app"}, {"fast"}, owned_by_others=False)
+    needs = {"roles": NEEDS["roles"]}
+    able = dataclasses.replace(origin(needs=needs), accounts=('o"dd', "app"))
+    (check,) = check_restore(facts(), there, able, "shop")
+    assert "The artifact can make them: --accounts missing." in check.hint
+    assert refused(facts(), dataclasses.replace(able, made=('o"dd',)), there) == []
 
 
 def test_a_missing_psql_and_a_role_that_only_reads() -> None:
