@@ -53,6 +53,8 @@ RESTORED = {
     "duration": 1.5,
     "safety_backup": None,
     "tables": [],
+    "accounts": [],
+    "owners": {},
     "content": "all",
 }
 OPTIONS = ["database_id", "database", "artifact", "before", "target", "overwrite", "tables", "content", "jobs"]
@@ -109,7 +111,7 @@ def play(tmp_path: Path, repository: Path) -> Callable[..., Run]:
     calls = tmp_path / "calls"
     calls.touch()
     for name, names, answer in (
-        ("db_restore", [*OPTIONS, "identity_file"], RESTORED),
+        ("db_restore", [*OPTIONS, "identity_file", "accounts", "owners"], RESTORED),
         ("backup_info", ["database_id", "database"], EXISTING),
     ):
         text = STAND_IN.format(name=name, names=names, calls=str(calls), answer=json.dumps(answer))
@@ -286,8 +288,16 @@ def test_parts_by_variables(play: Callable[..., Run], tables: object) -> None:
     assert ended.restored[0]["target"] == "rescue"
 
 
+def test_accounts_and_owners_by_variables(play: Callable[..., Run]) -> None:
+    more = {"backupdb_accounts": "missing", "backupdb_owners": {"app": "app_test"}, "confirm": True}
+    ended = play({**KNOWN, **more}, terminal=False)
+    assert ended.code == 0, ended.output
+    assert [(call[2]["accounts"], call[2]["owners"]) for call in ended.calls] == [("missing", {"app": "app_test"})] * 2
+
+
 def test_empty_variables_count_as_not_given(play: Callable[..., Run]) -> None:
     names = ["artifact", "before", "target", "overwrite", "tables", "content", "jobs", "identity_file"]
+    names += ["accounts", "owners"]
     ended = play({**KNOWN, **{f"backupdb_{name}": "" for name in names}, "confirm": True}, terminal=False)
     assert ended.code == 0, ended.output
     assert ended.restored == [
