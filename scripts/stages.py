@@ -5,7 +5,8 @@
 
 ``make test`` and ``make STAGE`` call this after scripts/setup.sh. A single stage writes to the terminal. Of several,
 each writes to .build/logs/STAGE.log, which is shown as a whole when the stage ends. A stage that fails does not stop
-the others, but those that need it are skipped.
+the others, but those that need it are skipped. The last lines name the tests that failed: often they are all that is
+kept of a long output.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import asyncio
 import ctypes
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -35,6 +37,9 @@ PATIENCE = 90.0  # seconds that an interrupted stage gets to end its hosts
 INTERRUPTED = 130
 PR_SET_PDEATHSIG = 1
 OK, FAILED, SKIPPED = "ok", "FAILED", "skipped"
+# What pytest's summary and scripts/integration.py say of what went wrong.
+FAILURES = re.compile(r"^(?:FAILED|ERROR) .*|^.*: not done after .*|^.*, exit code [1-9].*", re.MULTILINE)
+FAILURES_SHOWN, FAILURE_WIDTH = 5, 120
 
 
 @dataclass
@@ -198,6 +203,12 @@ def _table(stages: Mapping[str, Stage], seconds: float) -> None:
     for stage in stages.values():
         _say(f"{stage.name:{width}}  {stage.seconds:7.0f}  {stage.result}")
     good = all(stage.result == OK for stage in stages.values())
+    for stage in stages.values():
+        if stage.result.startswith(FAILED):
+            failures = FAILURES.findall(stage.log.read_text(errors="replace"))
+            more = [f"and {len(failures) - FAILURES_SHOWN} more"] if len(failures) > FAILURES_SHOWN else []
+            for line in [*failures[:FAILURES_SHOWN], *more]:
+                _say(f"{stage.name}: {line[:FAILURE_WIDTH]}")
     _say(
         f"\n{'All is well' if good else 'NOT all is well'} after {seconds:.0f} s. Logs: {LOGS.relative_to(REPOSITORY)}/"
     )
