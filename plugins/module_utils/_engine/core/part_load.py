@@ -16,12 +16,11 @@ from ..utils.processes import describe_exit
 from .directory import verify_directory
 from .extraction import filtered
 from .loads import Load, LoadTask
-from .manifest import Segment
 from .packed import Packed, opened, unreadable
 from .part import Part
 from .pipeline import load_chunks, read_child
-from .segment_load import Loader, Survey
-from .verification import plain_chunks, refuse_unknown
+from .segment_load import Loader, Survey, read_through
+from .verification import refuse_unknown
 from .watching import at_work
 
 _NAMED = 5  # how many objects of a kind a sentence spells out
@@ -85,19 +84,9 @@ class LogicalPartLoad(PartLoad):
 
     def examine(self, progress: Callable[[int], None], thorough: bool) -> None:
         """Read the file as a whole, and see what belongs to the part."""
-        done = 0
-
-        def passes(segment: Segment) -> bool:
-            nonlocal done
-            if not thorough:
-                done += segment.plain_length
-                progress(done)
-            return thorough
-
-        for piece in plain_chunks(self.stored, self._task.decryption, self._digests, passes):
+        task = self._task
+        for piece in read_through(self.stored, task.decryption, self._digests, progress, thorough=thorough):
             self._filter.learn(piece)
-            done += len(piece)
-            progress(done)
         self._filter.learned()
 
     def load(self, database: str, progress: Callable[[int], None]) -> str:

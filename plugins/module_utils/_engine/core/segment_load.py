@@ -55,6 +55,47 @@ class Survey:
     rows: Mapping[str, int] = field(default_factory=dict)
 
 
+def read_through(
+    stored: StoredArtifact,
+    decryption: Decryption,
+    digests: list[bytes],
+    progress: Callable[[int], None],
+    *,
+    thorough: bool,
+    skipped: Optional[Callable[[], None]] = None,
+) -> Iterator[bytes]:
+    """Read an artifact as a whole, and yield its plain content.
+
+    Args:
+        stored: The artifact; one file.
+        decryption: What to decrypt it with, where it is encrypted.
+        digests: Gets the SHA-256 of each segment as it is stored.
+        progress: Called with the bytes of SQL read so far.
+        thorough: Whether rows are unpacked, too; else nothing of them is yielded.
+        skipped: Told of each segment of rows that is not.
+
+    Raises:
+        DamageError: It is damaged, cut off or exchanged.
+        ArtifactError: It cannot be read.
+        CredentialsError: It cannot be decrypted.
+    """
+    done = 0
+
+    def rows(segment: Segment) -> bool:
+        nonlocal done
+        if not thorough:
+            done += segment.plain_length
+            progress(done)
+            if skipped is not None:
+                skipped()
+        return thorough
+
+    for piece in plain_chunks(stored, decryption, digests, rows):
+        yield piece
+        done += len(piece)
+        progress(done)
+
+
 def survey_artifact(
     stored: StoredArtifact,
     loading: Loading,
@@ -83,22 +124,10 @@ def survey_artifact(
     segments = stored.manifest.segments
     planner = LoadPlanner(segments, loading) if jobs > 1 and _can_be_shared(stored) else None
     digests: list[bytes] = []
-    done = 0
-
-    def rows(segment: Segment) -> bool:
-        nonlocal done
-        if not thorough:
-            done += segment.plain_length
-            progress(done)
-            if planner is not None:
-                planner.skip()
-        return thorough
-
-    for piece in plain_chunks(stored, decryption, digests, rows):
+    skip = planner.skip if planner is not None else None
+    for piece in read_through(stored, decryption, digests, progress, thorough=thorough, skipped=skip):
         if planner is not None:
             planner.feed(piece)
-        done += len(piece)
-        progress(done)
     if planner is None:
         return Survey(stored, decryption, digests, [Step(tuple(range(len(segments))), False, b"")])
     return Survey(stored, decryption, digests, planner.steps(), planner.rows)
