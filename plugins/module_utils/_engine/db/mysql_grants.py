@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .mysql_inspection import Query, named
@@ -18,16 +19,29 @@ from .mysql_inspection import Query, named
 Account = tuple[str, str]  # user and host
 
 _WITHIN = named("TABLE_SCHEMA")
+_MATCHED = r"REPLACE(REPLACE({}, '\\_', '_'), '\\%%', '%%')"  # a grant on a database is on a pattern
 # Level, account, pattern or table, privilege, whether it may be granted on, column.
 _GRANTS = " UNION ALL ".join(
     f"SELECT '{level}', GRANTEE, {target}, PRIVILEGE_TYPE, IS_GRANTABLE, {column}"
     f" FROM information_schema.{level}_PRIVILEGES WHERE {condition}"
     for level, target, column, condition in (
-        ("SCHEMA", "TABLE_SCHEMA", "''", named(r"REPLACE(REPLACE(TABLE_SCHEMA, '\\_', '_'), '\\%%', '%%')")),
+        ("SCHEMA", "TABLE_SCHEMA", "''", named(_MATCHED.format("TABLE_SCHEMA"))),
         ("TABLE", "TABLE_NAME", "''", _WITHIN),
         ("COLUMN", "TABLE_NAME", "COLUMN_NAME", _WITHIN),
     )
 )
+# Of MariaDB's roles that shows what they inherit as well; what they have themselves is in the system tables.
+_ROLES_COLUMNS = (
+    "SELECT COLUMN_NAME FROM information_schema.COLUMNS"
+    r" WHERE TABLE_SCHEMA = 'mysql' AND TABLE_NAME = 'db' AND COLUMN_NAME LIKE '%%\_priv'"
+)
+_ROLES_DATABASES = f"SELECT User, Db, {{}} FROM mysql.db WHERE Host = '' AND {named(_MATCHED.format('Db'))}"
+_ROLES_TABLES = f"SELECT User, Table_name, Table_priv FROM mysql.tables_priv WHERE Host = '' AND {named('Db')}"
+_ROLES_FIELDS = (
+    f"SELECT User, Table_name, Column_name, Column_priv FROM mysql.columns_priv WHERE Host = '' AND {named('Db')}"
+)
+# What the system tables call otherwise than GRANT does.
+_CALLED = {"CREATE TMP TABLE": "CREATE TEMPORARY TABLES", "DELETE VERSIONING ROWS": "DELETE HISTORY"}
 # Both servers store names outside ASCII twice encoded in this table, so each is read as it is and decoded once more.
 _ROUTINE = (
     "SELECT User, Host, Routine_name, CONVERT(BINARY CONVERT(Routine_name USING latin1) USING utf8mb4), Routine_type,"
@@ -92,10 +106,10 @@ def read_privileges(query: Query, database: str) -> list[tuple[Account, str, str
     """
     own = {"database": database}
     found: list[tuple[Account, str, str, str]] = []
-    for level, grantee, target, privilege, may_grant, column in query(_GRANTS, own):
+    for level, (user, host), target, privilege, may_grant, column in _of_database(query, own):
         what = f"*\0{target}" if level == "SCHEMA" else quote_name(target)
         which = f"{privilege} ({quote_name(column)})" if level == "COLUMN" else privilege
-        found.append((_account(grantee), what, "", which + (_MAY_GRANT if may_grant == "YES" else "")))
+        found.append(((user, host), what, "", which + (_MAY_GRANT if may_grant else "")))
     # Grants on routines outlive these, so those on what is gone are left out: they could not be made again.
     of_routines = query(_ROUTINE, own)
     names_of_routines = query(_ROUTINES, own) if of_routines else []
@@ -136,6 +150,39 @@ def _statement(
         f" FROM mysql.user WHERE User = {quote_text(user)} AND Host = {quote_text(host)});\n"
         f"{mode}PREPARE vya_statement FROM @vya_grant; EXECUTE vya_statement; DEALLOCATE PREPARE vya_statement;\n{back}"
     )
+
+
+def _of_database(query: Query, own: Mapping[str, str]) -> Iterator[tuple[str, Account, str, str, bool, str]]:
+    """Yield level, account, pattern or table, privilege, whether it may be granted on, and column."""
+    roles = False
+    for level, grantee, target, privilege, may_grant, column in query(_GRANTS, own):
+        account = _account(grantee)
+        if account[1]:
+            yield level, account, target, privilege, may_grant == "YES", column
+        else:
+            roles = True
+    if roles:
+        yield from _of_roles(query, own)
+
+
+def _of_roles(query: Query, own: Mapping[str, str]) -> Iterator[tuple[str, Account, str, str, bool, str]]:
+    """Yield the same of the roles of MariaDB, which are the accounts without a host: only what they have themselves."""
+    columns = [decoded(column) for (column,) in query(_ROLES_COLUMNS)]
+    for role, pattern, *values in query(_ROLES_DATABASES.format(", ".join(columns)), own):
+        given = {column for column, value in zip(columns, values, strict=True) if decoded(value) == "Y"}
+        names = {column.removesuffix("_priv").replace("_", " ").upper() for column in given}
+        for name in sorted(names - {"GRANT"}) or ["USAGE"]:
+            yield "SCHEMA", (decoded(role), ""), decoded(pattern), _CALLED.get(name, name), "GRANT" in names, ""
+    grantable = set()
+    for role, table, value in query(_ROLES_TABLES, own):
+        names = set(filter(None, decoded(value).upper().split(",")))
+        if "GRANT" in names:
+            grantable.add((role, table))
+        for name in sorted(names - {"GRANT"}) or ["USAGE"] * bool(names):
+            yield "TABLE", (decoded(role), ""), decoded(table), _CALLED.get(name, name), "GRANT" in names, ""
+    for role, table, column, value in query(_ROLES_FIELDS, own):
+        for name in filter(None, decoded(value).upper().split(",")):
+            yield "COLUMN", (decoded(role), ""), decoded(table), name, (role, table) in grantable, decoded(column)
 
 
 def _account(grantee: str) -> tuple[str, str]:
