@@ -54,7 +54,8 @@ options:
       - They are named as C(vya-backupdb show) lists them, those of PostgreSQL with their schema, for example
         V(public.item).
       - They are restored into a database of their own, which must not exist yet. O(target) must name it, and
-        O(overwrite) must be V(false). What is needed can be copied from there.
+        O(overwrite) must be V(false). What is needed can be copied from there. Only O(content=data) adds their rows to
+        tables that are there.
       - Of PostgreSQL, their partitions and sequences come along, and those types, functions and extensions that need no
         other table. Foreign keys to other tables are left out there. In MySQL and MariaDB they are part of the
         definition of the table and stay.
@@ -67,8 +68,14 @@ options:
       - V(all) restores definitions and rows.
       - V(schema) restores definitions without rows, of the whole database or of O(tables), as the vendors' clients dump
         them with C(--schema-only) or C(--no-data). It needs an O(target) that does not exist yet, too.
+      - V(data) restores rows without definitions, of all tables or of O(tables). They are added to tables of O(target),
+        or of the database itself, that are there, have the same columns, and are empty. Either all rows are added, in
+        one transaction, or none. They are first loaded into a database beside, which needs as much room again.
+      - With V(data), triggers do not act in PostgreSQL. In MySQL and MariaDB, tables with triggers for C(INSERT) are
+        refused, as are those of engines without transactions. Automatic numbers and the sequences of PostgreSQL go on
+        where they stood.
     type: str
-    choices: [all, schema]
+    choices: [all, schema, data]
     default: all
   accounts:
     description:
@@ -154,6 +161,13 @@ EXAMPLES = r"""
     target: shop_empty
     content: schema
 
+- name: Fill the tables that a migration has just made
+  vya.backupdb.db_restore:
+    database_id: prod-pg-01
+    database: shop
+    target: shop_new
+    content: data
+
 - name: Restore from an encrypted artifact, with an identity that was put on the host for this
   vya.backupdb.db_restore:
     database_id: prod-mysql-01
@@ -226,7 +240,7 @@ tables:
   type: list
   elements: str
 content:
-  description: What was restored, V(all), or V(schema) if rows were not.
+  description: What was restored, V(all), V(schema) if rows were not, or V(data) if only rows were.
   returned: success
   type: str
   sample: all
@@ -276,7 +290,7 @@ def main() -> None:
             "overwrite": {"type": "bool", "default": False},
             "jobs": {"type": "int"},
             "tables": {"type": "list", "elements": "str", "default": []},
-            "content": {"type": "str", "choices": ["all", "schema"], "default": "all"},
+            "content": {"type": "str", "choices": ["all", "schema", "data"], "default": "all"},
             "accounts": {"type": "str", "choices": ["missing", "none"], "default": "none"},
             "owners": {"type": "dict"},
             "identity_file": {"type": "path", "no_log": False},

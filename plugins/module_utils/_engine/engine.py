@@ -246,7 +246,8 @@ class Engine:
             overwrite: Whether an existing target may be replaced.
             jobs: How many processes may load at a time; what the policy says when left out.
             tables: Only these tables, by their names in the inventory; they need a target that does not exist yet.
-            content: ``all``, or ``schema`` for definitions without rows, which need such a target too.
+            content: ``all``, ``schema`` for definitions without rows, which need such a target too, or ``data`` for
+                rows alone, which are added to tables of the target that are there and empty.
             accounts: Whether the accounts of the artifact that the server lacks are made: ``missing`` or ``none``.
             owners: By what accounts are called in the artifact, what they are to be called.
             dry_run: Only examine whether it can be done.

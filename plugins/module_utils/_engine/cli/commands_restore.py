@@ -29,6 +29,8 @@ from .output import console_on, say, show_facts
 from .progress import show_progress
 from .session import Session
 
+_CONTENTS = {"schema": "definitions without rows", "data": "rows, added to tables that are there and empty"}
+
 
 def restore(
     context: typer.Context,
@@ -55,6 +57,9 @@ def restore(
     schema_only: Annotated[
         bool, typer.Option("--schema-only", help="Definitions without rows, into a new database: needs --target.")
     ] = False,
+    data_only: Annotated[
+        bool, typer.Option("--data-only", help="Rows alone, added to tables of the target that are there and empty.")
+    ] = False,
     accounts: Annotated[
         Literal["missing", "none"],
         typer.Option(help="Make the accounts that belong to the artifact and that the server lacks, or none."),
@@ -75,6 +80,8 @@ def restore(
     """
     chosen = chosen_artifact(artifact, before)
     replaced = parse_owners(owners or ())
+    if schema_only and data_only:
+        raise usage_error("--schema-only and --data-only exclude each other; without both everything is restored.")
     session = session_of(context)
     if not (yes or dry_run or session.interactive):
         raise usage_error("There is no terminal to confirm the restore on: give --yes (or --dry-run to see the plan).")
@@ -86,7 +93,7 @@ def restore(
         "overwrite": overwrite,
         "jobs": jobs,
         "tables": tables or [],
-        "content": "schema" if schema_only else "all",
+        "content": "schema" if schema_only else "data" if data_only else "all",
         "accounts": accounts,
         "owners": replaced,
     }
@@ -137,7 +144,7 @@ def plan_facts(report: Mapping[str, Any], now: datetime) -> list[tuple[str, obje
     if report["tables"]:
         facts.append(("Tables", ", ".join(report["tables"])))
     if report["content"] != "all":
-        facts.append(("Content", "definitions without rows"))
+        facts.append(("Content", _CONTENTS[report["content"]]))
     if report["accounts"]:
         facts.append(("Accounts", f"{', '.join(report['accounts'])} ({'would be ' if planned else ''}made)"))
     if report["owners"]:

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
 from ..errors import ConfigError
 
-ALL, SCHEMA = "all", "schema"
-CONTENTS = (ALL, SCHEMA)
+ALL, SCHEMA, DATA = "all", "schema", "data"
+CONTENTS = (ALL, SCHEMA, DATA)
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Part:
 
     Attributes:
         tables: The tables by their names in the inventory; everything where there are none.
-        content: :data:`ALL`, or :data:`SCHEMA`: definitions without rows.
+        content: :data:`ALL`, :data:`SCHEMA`: definitions without rows, or :data:`DATA`: rows without definitions.
     """
 
     tables: tuple[str, ...] = ()
@@ -34,10 +35,19 @@ class Part:
     @property
     def rows(self) -> bool:
         """Whether it has rows."""
-        return self.content == ALL
+        return self.content != SCHEMA
+
+    @property
+    def definitions(self) -> bool:
+        """Whether it has definitions."""
+        return self.content != DATA
+
+    def with_definitions(self, tables: Sequence[str]) -> Part:
+        """Return the same tables, all of those that are given where none were named, with all that they are made of."""
+        return Part(self.tables or tuple(tables))
 
     def refuse_impossible(self, database: str, target: Optional[str], overwrite: bool) -> None:
-        """Refuse to restore a part anywhere but into a database of its own.
+        """Refuse to restore a part anywhere but into a database of its own, or rows alone over others.
 
         Args:
             database: The database that the artifact is of.
@@ -51,7 +61,12 @@ class Part:
             raise ConfigError(f"There is no content {self.content!r} to restore.", f"Choose of {', '.join(CONTENTS)}.")
         if "" in self.tables:
             raise ConfigError("A table without a name was asked for.")
-        if self.is_whole:
+        if self.content == DATA and overwrite:
+            raise ConfigError(
+                "Rows without definitions are only added to empty tables, so there is nothing to overwrite.",
+                "Leave overwriting out.",
+            )
+        if self.is_whole or self.content == DATA:
             return
         if overwrite or target is None or target == database:
             raise ConfigError(

@@ -5,7 +5,8 @@
 
 Where databases can be renamed (PostgreSQL) the artifact is loaded beside the old database and swapped in once it is
 complete. Where they cannot (MySQL, MariaDB) a sealed safety backup of the old one is made first, and loaded again when
-the restore fails.
+the restore fails. Rows without definitions are loaded beside with their definitions, and copied from there into the
+tables that are there and empty, in one transaction.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Optional
 
 from ..config import Limits
 from ..db.base import Dbms, Origin
+from ..db.row_copy import RowCopy
 from ..errors import ArtifactError, BackupDbError, ConfigError, DatabaseLostError, RestoreError, ServerError, with_state
 from ..utils.clock import Clock, to_text
 from ..utils.processes import ProcessTable
@@ -32,9 +34,11 @@ from .manifest import Manifest
 from .owners import mapped_settings, refuse_unmappable
 from .part import WHOLE, Part
 from .part_load import part_load_of
+from .pipeline import load_chunks
 from .recovery import BESIDE, EXISTED, MADE, OLD, SAFETY
 from .space import room_for_restore
 from .storage import Storage, StoredArtifact, find_artifact
+from .watching import at_work
 
 _SIDE_NAME = "{name}_{purpose}_{moment:%Y%m%d%H%M%S}"
 _LONGEST_NAME = 63  # bytes, PostgreSQL's NAMEDATALEN - 1
@@ -147,6 +151,8 @@ class Restorer:
         dbms.refuse_incompatible(origin, target)
         dbms.load_command(target)
         exists = target in dbms.all_databases()
+        if not part.definitions:
+            return self._plan_rows(stored, dbms, target, exists, limits, part, made, left_out)
         if exists and not overwrite:
             raise RestoreError(
                 f"The database {target!r} exists on {dbms.instance.database_id}; nothing was changed.",
@@ -162,6 +168,32 @@ class Restorer:
         plan = RestorePlan(stored, dbms, target, exists, stall, warnings, jobs, part, made, owners)
         if not part.is_whole:
             self._load_of(plan, stored)  # refuses an artifact of which parts cannot be loaded
+        return plan
+
+    def _plan_rows(
+        self,
+        stored: StoredArtifact,
+        dbms: Dbms,
+        target: str,
+        exists: bool,
+        limits: Limits,
+        part: Part,
+        accounts: tuple[str, ...],
+        warnings: tuple[str, ...],
+    ) -> RestorePlan:
+        """Examine whether rows can be added to tables of a database."""
+        if not exists:
+            raise RestoreError(
+                f"There is no database {target!r} on {dbms.instance.database_id} that rows could be added to.",
+                "Restore the definitions first (content schema), or everything.",
+            )
+        manifest = stored.manifest
+        copy = _row_copy(dbms, manifest, target, part)
+        copy.refuse_impossible()
+        if not part.tables:
+            warnings = (*warnings, *_room(dbms, manifest, None), *copy.left_out(manifest.inventory))
+        plan = RestorePlan(stored, dbms, target, False, limits.stall_timeout, warnings, part=part, accounts=accounts)
+        self._load_of(plan, stored)
         return plan
 
     def restore(
@@ -191,8 +223,10 @@ class Restorer:
             lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "verifying", done, total)),
             thorough=plan.exists and not plan.dbms.can_rename,
         )
-        leave({EXISTED: "yes" if plan.exists else ""})
+        leave({EXISTED: "yes" if plan.exists or not plan.part.definitions else ""})
         with NewAccounts(plan.dbms, plan.stored.manifest, plan.accounts, self._decryption).there(leave):
+            if not plan.part.definitions:
+                return self._add_rows(plan, load, leave, tell)
             if plan.dbms.can_rename:
                 return self._beside_and_swap(plan, load, leave, tell)
             return self._in_place(plan, load, safety_backup, leave, tell)
@@ -237,6 +271,34 @@ class Restorer:
         except BackupDbError as exc:
             warnings = (*warnings, f"The old database is still there as {old!r} and can be dropped: {exc.message}")
         return RestoreOutcome(None, (), warnings)
+
+    def _add_rows(self, plan: RestorePlan, load: Load, leave: Leave, tell: ProgressCallback) -> RestoreOutcome:
+        dbms, target, manifest = plan.dbms, plan.target, plan.stored.manifest
+        beside = self._side_name(target, "restore", dbms.all_databases())
+        copy = _row_copy(dbms, manifest, target, plan.part)
+        leave({BESIDE: beside})
+        try:
+            dbms.create_database(beside, manifest.settings)
+            leave({MADE: "yes"})
+            self._run(plan, load, beside, tell)
+            self._compare(plan, load, beside)
+            if load.rows is not None:
+                refuse_differences(row_differences(load.rows, dbms.count_rows(beside, load.rows)))
+            load_chunks(
+                self._processes,
+                dbms.load_command(target),
+                copy.statements(beside),
+                stall_timeout=plan.stall_timeout,
+                explain=dbms.explain,
+                excused=lambda: at_work(dbms, target),
+            )
+        except BaseException as exc:
+            self._drop_quietly(dbms, beside)
+            raise with_state(exc, f"No rows were added to {target!r}.") from None
+        self._drop_quietly(dbms, beside)
+        differences, unsure = self._finish(plan, load, target)
+        left_out = () if plan.part.tables else copy.left_out(manifest.inventory)
+        return RestoreOutcome(None, differences, (*left_out, *unsure))
 
     def _in_place(
         self, plan: RestorePlan, load: Load, safety_backup: SafetyBackup, leave: Leave, tell: ProgressCallback
@@ -296,7 +358,10 @@ class Restorer:
     def _load_of(self, plan: RestorePlan, stored: StoredArtifact) -> Load:
         owners = plan.owners if stored is plan.stored else {}  # the old state comes back as it was
         task = LoadTask(self._processes, plan.dbms, stored, plan.jobs, plan.stall_timeout, self._decryption, owners)
-        return load_of(task) if plan.part.is_whole else part_load_of(task, plan.part)
+        if plan.part.is_whole:
+            return load_of(task)
+        tables = stored.manifest.inventory.get("table", ())
+        return part_load_of(task, plan.part if plan.part.definitions else plan.part.with_definitions(tables))
 
     def _run(self, plan: RestorePlan, load: Load, database: str, tell: ProgressCallback) -> tuple[str, ...]:
         total = load.stored.manifest.plain_bytes
@@ -383,6 +448,11 @@ def choose_artifact(
             f" the oldest is from {to_text(found[-1].manifest.created_at)}."
         )
     return fitting[0]
+
+
+def _row_copy(dbms: Dbms, manifest: Manifest, target: str, part: Part) -> RowCopy:
+    tables = part.tables or manifest.inventory.get("table", ())
+    return dbms.row_copy(target, tables, all_sequences=not part.tables)
 
 
 def _room(dbms: Dbms, manifest: Manifest, replaced: Optional[str]) -> Iterator[str]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .dump_session import DumpSession
     from .figures import Figures
     from .loading import Loading
+    from .row_copy import RowCopy
 
 _USE_LOGICAL = "Set the policy's strategy to logical."
 
@@ -296,6 +297,16 @@ class Dbms(abc.ABC):
         """Return how many rows tables of a database have, by their names in inventories.
 
         Tables whose rows a dump does not carry as they are may be left out.
+        """
+
+    @abc.abstractmethod
+    def row_copy(self, target: str, tables: Collection[str], all_sequences: bool) -> RowCopy:
+        """Return what adds rows to empty tables of a database.
+
+        Args:
+            target: The database.
+            tables: Its tables, by their names in inventories.
+            all_sequences: Whether sequences that no table owns go on where they stood, too, where they can.
         """
 
     @abc.abstractmethod

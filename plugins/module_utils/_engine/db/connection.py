@@ -120,6 +120,22 @@ class PostgreSqlConnector:
         self._wanted.database = database  # SQLAlchemy opens it within the next call, in this thread
         return self._engine.connect()
 
+    def copied_out(self, database: str, settings: str, statement: str) -> Iterator[bytes]:
+        """Yield what ``COPY ... TO STDOUT`` writes, with settings of the session that hold for it.
+
+        Raises:
+            RuntimeError: The server refused it, or was lost.
+        """
+        import psycopg
+
+        try:
+            with self._open(database) as connection, connection.cursor() as cursor:
+                cursor.execute(settings)
+                with cursor.copy(statement) as copy:
+                    yield from map(bytes, copy)
+        except psycopg.Error as exc:
+            raise RuntimeError(*exc.args) from None
+
 
 def postgresql_host(instance: Instance) -> str:
     """Return the host or, for a socket, its directory, as libpq takes it."""

@@ -28,11 +28,12 @@ from .mysql_examination import Examination
 from .mysql_figures import Moment, impatient, read_after, read_moment
 from .mysql_grants import grant_statements, quote_name, quote_text
 from .mysql_inspection import Query, database_settings, inspect_database
-from .mysql_load import makes_keys, read_load
+from .mysql_load import read_load, works_long
 from .mysql_loading import MySqlLoading
 from .mysql_owners import with_definer, with_grantees
 from .mysql_position import SNAPSHOT_OPTION, current_point
 from .mysql_restored import count_rows, refresh_statistics
+from .mysql_row_copy import MySqlRowCopy
 from .mysql_session import MySqlDumpSession
 
 SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
@@ -135,8 +136,8 @@ class MySql(Dbms):
             return read_load(query, server, replication)
 
     def is_working(self, database: str) -> bool:
-        """Whether a session in a database makes keys of many rows, as after those of a table of MyISAM or Aria."""
-        return makes_keys(self._rows("SHOW PROCESSLIST"), database)
+        """Whether a session makes keys of many rows, as after those of a table of MyISAM or Aria, or copies them."""
+        return works_long(self._rows("SHOW PROCESSLIST"), database)
 
     def all_databases(self) -> set[str]:
         """Return the names of all databases."""
@@ -382,6 +383,10 @@ class MySql(Dbms):
         """Return how many rows tables have, those of the past included where the server keeps them."""
         with self._connected() as query:
             return count_rows(query, database, tables)
+
+    def row_copy(self, target: str, tables: Collection[str], all_sequences: bool) -> MySqlRowCopy:
+        """Return what adds rows to empty tables; sequences (MariaDB) stay where they stand."""
+        return MySqlRowCopy(self._connected, self._server, target, tables)
 
     def refresh_statistics(self, database: str) -> list[str]:
         """Analyze all tables; return in sentences what could not be."""

@@ -192,8 +192,22 @@ def _fresh(server: Server, statement: str, query: Query, database: str) -> list[
     return query(statement, {"database": database})
 
 
+def read_auto_increments(query: Query, server: Server, database: str) -> dict[str, int]:
+    """Return by the tables that have one what number each gives next by itself.
+
+    Args:
+        query: Runs a statement.
+        server: The server.
+        database: The database.
+
+    Raises:
+        ServerError: The server cannot be asked.
+    """
+    return {_text(name): int(value) for name, value in _fresh(server, _COUNTERS, query, database)}
+
+
 def _read_counters(query: Query, server: Server, database: str) -> dict[str, int]:
-    found = {_text(name): int(value) for name, value in _fresh(server, _COUNTERS, query, database)}
+    found = read_auto_increments(query, server, database)
     if server.flavour == "mariadb":
         for (name,) in query(_SEQUENCES, {"database": database}):
             statement = f"SELECT next_not_cached_value FROM {quote_name(database)}.{quote_name(_text(name))}"

@@ -17,7 +17,10 @@ NamedRows = Callable[[str], Sequence[Mapping[str, Any]]]
 # States of a session that makes keys of many rows by one statement; in none of them does it wait for another's lock
 # (manuals of MySQL, section 10.14, and of MariaDB, "General Thread States").
 _MAKES_KEYS = re.compile(r"Repair |manage keys|altering table|copy to tmp table", re.IGNORECASE)
-_DATABASE, _STATE = 3, 6  # columns of SHOW PROCESSLIST
+_WAITS = re.compile(r"Waiting |User lock", re.IGNORECASE)
+_DATABASE, _STATE, _STATEMENT = 3, 6, 7  # columns of SHOW PROCESSLIST
+# By this the list of sessions tells a statement that copies all rows of a table from others.
+COPIES = "INSERT /* vya-backupdb */ INTO "
 
 
 def read_load(query: NamedRows, server: Server, replication: bool) -> Load:
@@ -36,16 +39,25 @@ def read_load(query: NamedRows, server: Server, replication: bool) -> Load:
     return Load(max(0, running), max(lags, default=0.0))
 
 
-def makes_keys(sessions: Iterable[Sequence[Any]], database: str) -> bool:
-    """Whether a session in a database makes keys of rows that are there already.
+def works_long(sessions: Iterable[Sequence[Any]], database: str) -> bool:
+    """Whether a session in a database is at work on very many rows by one statement.
+
+    That is where it makes keys of rows that are there already, or copies rows for us, and waits for no lock.
 
     Args:
         sessions: What SHOW PROCESSLIST says.
         database: The database.
     """
     return any(
-        each[_DATABASE] == database and _MAKES_KEYS.match(str(each[_STATE] or "")) is not None for each in sessions
+        each[_DATABASE] == database and _is_long(str(each[_STATE] or ""), str(each[_STATEMENT] or ""))
+        for each in sessions
     )
+
+
+def _is_long(state: str, statement: str) -> bool:
+    if _MAKES_KEYS.match(state):
+        return True
+    return statement.startswith(COPIES) and not _WAITS.match(state)
 
 
 def _sources(query: NamedRows, server: Server) -> Sequence[Mapping[str, Any]]:

@@ -51,6 +51,7 @@ from .postgresql_load import read_load
 from .postgresql_loading import PostgreSqlLoading
 from .postgresql_owners import with_roles
 from .postgresql_restored import count_rows, refresh_statistics
+from .postgresql_row_copy import FORMATS, PostgreSqlRowCopy
 from .postgresql_session import BEGIN, PostgreSqlDumpSession, take_snapshot
 from .postgresql_settings import (
     create_clauses,
@@ -424,6 +425,14 @@ class PostgreSql(Dbms):
         """Return how many rows tables have; those of extensions are left out, of which dumps hold a part."""
         with self._connected(database) as query:
             return count_rows(query, tables)
+
+    def row_copy(self, target: str, tables: Collection[str], all_sequences: bool) -> PostgreSqlRowCopy:
+        """Return what adds rows to empty tables."""
+        return PostgreSqlRowCopy(self._connected, self._copied_out, target, tables, all_sequences)
+
+    def _copied_out(self, database: str, statement: str) -> Iterator[bytes]:
+        with in_words(self.instance, self.redactor, database):
+            yield from self._connector.copied_out(database, FORMATS, statement)
 
     def refresh_statistics(self, database: str) -> list[str]:
         """Analyze all tables; return in sentences what could not be."""

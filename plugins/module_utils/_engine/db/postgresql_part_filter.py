@@ -135,7 +135,7 @@ class PostgreSqlPartFilter(PartFilter):
                 raise RestoreError(f"A statement of the dump has a form that is not known: {shown}…")
             return False
         owner = self._definitions.owners.get(table)
-        if statement.startswith(b"CREATE SEQUENCE ") and (owner is None or owner in self._chosen):
+        if sql.makes_sequence(statement) and (owner is None or owner in self._chosen):
             self._chosen.add(table)
         if table not in self._chosen or (statement.startswith(b"COPY ") and not self._rows):
             return False

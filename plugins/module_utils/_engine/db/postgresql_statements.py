@@ -21,7 +21,7 @@ _RELATION = tuple(
         rb"ALTER (?:FOREIGN )?TABLE (?:ONLY )?(" + QUALIFIED + rb")\s",
         rb"COPY (" + QUALIFIED + rb")\s",
         rb"CREATE (?:UNIQUE )?INDEX " + _NAME + rb" ON (?:ONLY )?(" + QUALIFIED + rb")\s",
-        rb"(?:CREATE|ALTER) SEQUENCE (" + QUALIFIED + rb")\s",
+        rb"(?:CREATE|CREATE UNLOGGED|ALTER) SEQUENCE (" + QUALIFIED + rb")\s",
         rb"CREATE (?:CONSTRAINT )?TRIGGER " + _NAME + rb" (?:(?!ON\s)" + _NAME + rb",?\s+)+ON (" + QUALIFIED + rb")\s",
         rb"CREATE (?:OR REPLACE )?RULE " + _NAME + rb" AS\s+ON \w+ TO (" + QUALIFIED + rb")\s",
         rb"CREATE POLICY " + _NAME + rb" ON (" + QUALIFIED + rb")[\s;]",
@@ -33,7 +33,7 @@ _RELATION = tuple(
 )
 # What must be about a relation that is known, or the statement was not understood.
 _IS_OF_RELATION = re.compile(
-    rb"CREATE (?:UNLOGGED TABLE|TABLE|UNIQUE INDEX|INDEX|CONSTRAINT TRIGGER|TRIGGER|POLICY|STATISTICS|SEQUENCE) "
+    rb"CREATE (?:(?:UNLOGGED )?(?:TABLE|SEQUENCE)|UNIQUE INDEX|INDEX|CONSTRAINT TRIGGER|TRIGGER|POLICY|STATISTICS) "
     rb"|CREATE (?:OR REPLACE )?RULE |ALTER (?:TABLE|SEQUENCE) |COPY "
 )
 _INDEX = re.compile(
@@ -97,6 +97,11 @@ def must_have_relation(statement: bytes) -> bool:
     return _IS_OF_RELATION.match(statement) is not None
 
 
+def makes_sequence(statement: bytes) -> bool:
+    """Whether a statement makes a sequence by itself."""
+    return statement.startswith((b"CREATE SEQUENCE ", b"CREATE UNLOGGED SEQUENCE "))
+
+
 def made_index(statement: bytes) -> bytes | None:
     """Return the name, without its schema, of the index that a statement makes, by itself or with a constraint."""
     found = _INDEX.match(statement)
@@ -131,7 +136,7 @@ def made_object(statement: bytes, codec: str = "utf-8") -> tuple[str, str] | Non
         found = pattern.match(statement)
         if found:
             return kind, f"{unquoted(prefix, codec)}.{unquoted(found.group(1), codec)}"
-    sequence = table if statement.startswith(b"CREATE SEQUENCE ") else identity_sequence(statement)
+    sequence = table if makes_sequence(statement) else identity_sequence(statement)
     if sequence:
         return "sequence", unquoted(sequence, codec)
     makes_table = statement.startswith((b"CREATE TABLE ", b"CREATE UNLOGGED TABLE "))

@@ -57,6 +57,23 @@ def test_parts_reach_the_engine_and_are_told(
     assert "Content       definitions without rows" in ended.lines
 
 
+def test_rows_alone_reach_the_engine_and_are_told(
+    call: Callable[..., Any], fake: ModuleType, restore_reports: list[Any]
+) -> None:
+    restore_reports[0] |= {"target": "side", "content": "data", "overwritten": False}
+    engine = fake.FakeEngine({"restore": restore_reports})
+    ended = call(engine, *TARGET, "--data-only", "--target", "side", "--yes")
+    assert engine.calls[0][1]["content"] == "data"
+    assert "Content       rows, added to tables that are there and empty" in ended.lines
+
+
+def test_definitions_alone_and_rows_alone_exclude_each_other(call: Callable[..., Any], fake: ModuleType) -> None:
+    engine = fake.FakeEngine({})
+    ended = call(engine, *TARGET, "--schema-only", "--data-only", "--yes")
+    assert ended.code == 2
+    assert engine.calls == []
+
+
 def test_an_artifact_is_found_from_where_the_command_was_called(
     call: Callable[..., Any],
     fake: ModuleType,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from vya_backupdb.db.mysql_load import makes_keys
+from vya_backupdb.db.mysql_load import COPIES, works_long
 
 
 @pytest.mark.parametrize(
@@ -25,5 +25,16 @@ from vya_backupdb.db.mysql_load import makes_keys
 )
 def test_keys_are_made_in_some_states_of_a_session(state: str | None, works: bool) -> None:
     session = (7, "vya", "localhost", "shop", "Query", 900, state, "/*!40000 ALTER TABLE `item` ENABLE KEYS */", 0.0)
-    assert makes_keys([(6, "vya", "localhost", None, "Query", 0, "starting", "SHOW"), session], "shop") is works
-    assert not makes_keys([session], "shop_copy")
+    assert works_long([(6, "vya", "localhost", None, "Query", 0, "starting", "SHOW"), session], "shop") is works
+    assert not works_long([session], "shop_copy")
+
+
+def test_our_copies_of_rows_are_work_unless_they_wait() -> None:
+    def session(state: str, statement: str) -> tuple[object, ...]:
+        return (7, "vya", "localhost", "shop", "Query", 900, state, statement, 0.0)
+
+    copies = f"{COPIES}`shop`.`item` (`id`) SELECT `id` FROM `side`.`item`"
+    assert works_long([session("Sending data", copies)], "shop")
+    assert works_long([session("executing", copies)], "shop")
+    assert not works_long([session("Waiting for table metadata lock", copies)], "shop")
+    assert not works_long([session("Sending data", copies.replace("/* vya-backupdb */ ", ""))], "shop")

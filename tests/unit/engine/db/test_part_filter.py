@@ -152,6 +152,8 @@ WANTED = [
     "CREATE SEQUENCE public.free\n    START WITH 1;",
     "SELECT pg_catalog.setval('public.free', 3, true);",
     "GRANT USAGE ON SEQUENCE public.free TO r;",
+    "CREATE UNLOGGED SEQUENCE public.fast\n    START WITH 1;",
+    "SELECT pg_catalog.setval('public.fast', 4, true);",
     "DO $vya$BEGIN NULL; END$vya$;",
     "RESET ROLE;",
 ]
@@ -186,7 +188,7 @@ def test_what_belongs_to_tables_of_postgresql_passes() -> None:
     assert chosen.objects["index"] == {"public.a_pkey", "public.i2"}
     assert chosen.objects["trigger"] == {"public.a.ON public.b "}
     assert chosen.objects["policy"] == {"a.p"}
-    assert chosen.objects["sequence"] == {"public.free"}
+    assert chosen.objects["sequence"] == {"public.free", "public.fast"}
     assert chosen.left_out == [
         "The foreign key to_b of public.a to public.b was not restored.",
         "public.a was not made a partition of public.b.",
