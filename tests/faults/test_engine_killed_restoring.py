@@ -168,3 +168,49 @@ def test_in_a_restore(way: str, server: Server, host: Host, tool: Tool, shop: st
         assert ran.code == 0, ran.said
         row.noticed = f"old or restored database there, or brought back as told ({len(seen)} states)"
         row.runs = str(point)
+
+
+def test_in_a_restore_of_rows_alone(
+    server: Server, host: Host, tool: Tool, shop: str, scene: Scene, table: Table
+) -> None:
+    def restore(point: int | None) -> Ran:
+        return tool.restore(
+            server, shop, "--data-only", "--target", COPY, kill_before=point, sends=point is not None, merged=True
+        )
+
+    def problems(databases: dict[str, str], afterwards: bool) -> Iterator[str]:
+        if databases.get(shop) != scene.old:
+            yield f"the database that the artifact is of has changed: {databases}"
+        if databases.get(COPY) not in ("", scene.restored):
+            yield f"the target has rows in part: {databases}"
+        if not afterwards:
+            return
+        if tool.backup(server, shop).code:
+            yield "the next backup fails"
+        left = sorted(scene.databases().keys() - {shop, COPY})
+        told = tool.run("status", "--json").out
+        yield from (f"{name} is left over and nobody says so" for name in left if name not in told)
+        if databases.get(COPY) == "":
+            ran = restore(None)
+            if ran.code or scene.databases().get(COPY) != scene.restored:
+                yield f"the next restore does not succeed: {ran.said}"
+
+    with table.row("engine SIGKILLed anywhere in a restore of rows alone", server.kind) as row:
+        seen: set[State] = set()
+        point = 0
+        while True:
+            server.create(COPY, "CREATE TABLE item (id integer PRIMARY KEY, label varchar(200));")
+            ran = restore(point)
+            databases = scene.databases()
+            if ran.code != KILLED:
+                break
+            state = scene.state(databases)
+            found = list(problems(databases, state not in seen))
+            seen.add(state)
+            row.problems += [f"killed before {ran.calls[-1]} (call {len(ran.calls)}): {problem}" for problem in found]
+            scene.put_back()
+            point += 1
+        assert ran.code == 0, ran.said
+        assert databases[COPY] == scene.restored
+        row.noticed = f"no rows or all of them there ({len(seen)} states)"
+        row.runs = str(point)

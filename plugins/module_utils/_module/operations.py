@@ -69,7 +69,7 @@ def restore(module: AnsibleModule) -> Outcome:
     target = {"database_id": result["database_id"], "database": result["target"]}
     made = {"accounts": result["accounts"]} if result["accounts"] else {}
     diff = {
-        "before": {**target, "exists": result["overwritten"]},
+        "before": {**target, "exists": result["overwritten"] or result["content"] == "data"},
         "after": {**target, "exists": True, "artifact": result["artifact"], **made},
     }
     return Outcome(result, diff)

@@ -218,6 +218,26 @@ def test_restore_passes_everything_on(
     }
 
 
+def test_a_restore_of_rows_alone_says_that_the_database_was_there(
+    run_module: Callable[..., Any], engine: Callable[..., Any], shared: Callable[[str], Any]
+) -> None:
+    report = shared("_engine.reports").RestoreReport(
+        changed=True,
+        database_id="maria",
+        database="shop",
+        target="shop_new",
+        artifact="/b/shop.sql.gz",
+        created_at="2026-01-09T02:30:00Z",
+        outcome="success",
+        overwritten=False,
+        content="data",
+    )
+    called = engine("restore", report)
+    result = run_module("db_restore", diff=True, database_id="maria", database="shop", content="data")
+    assert called["content"] == "data"
+    assert result["diff"]["before"]["exists"] is True
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
@@ -230,6 +250,7 @@ def test_restore_passes_everything_on(
         ({"tables": ["item"]}, "ConfigError", "only restored into a database of its own"),
         ({"content": "schema", "target": "shop"}, "ConfigError", "only restored into a database of its own"),
         ({"tables": ["item"], "target": "x", "overwrite": True}, "ConfigError", "nothing was changed"),
+        ({"content": "data", "overwrite": True}, "ConfigError", "nothing to overwrite"),
     ],
 )
 def test_restore_refuses_what_it_cannot_do(
