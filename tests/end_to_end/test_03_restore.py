@@ -194,7 +194,10 @@ def test_an_existing_database_is_replaced_when_asked(
 def test_single_tables_by_the_playbook(
     ansible: Ansible, targets: list[Target], notes: dict[Target, dict[str, Any]]
 ) -> None:
-    """Into a database of their own, after a yes that is given beforehand; without one nothing is touched."""
+    """Into a database of their own, after a yes that is given beforehand; without one nothing is touched.
+
+    Their rows alone come again once they are gone, and not before.
+    """
     for target in [each for each in targets if each.host == targets[0].host]:
         before = target.databases()
         wanted = {
@@ -213,6 +216,13 @@ def test_single_tables_by_the_playbook(
         done = ansible.playbook("restore", variables={**wanted, "confirm": True})
 
         assert "notes_rescue was restored" in done.output
+        assert bodies(target, "notes_rescue") == ["one", "zwölf"]
+        rows_alone = {**wanted, "backupdb_content": "data", "confirm": True}
+        filled = ansible.playbook("restore", variables=rows_alone, check=False)
+        assert filled.code != 0
+        assert "note has rows" in " ".join(filled.output.split())
+        target.sql("DELETE FROM note;", "notes_rescue")
+        ansible.playbook("restore", variables=rows_alone)
         assert bodies(target, "notes_rescue") == ["one", "zwölf"]
         target.drop("notes_rescue")
         assert target.databases() == before

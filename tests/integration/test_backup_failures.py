@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -295,22 +296,34 @@ def test_a_second_run_on_the_same_database_waits_for_no_one(server: Server, host
 def test_a_silent_server_is_given_up(server: Server, host: Host, make_database: Callable[..., str]) -> None:
     name = make_database("vya_silent", "CREATE TABLE t (id integer);")
     host.write(policies=[{"name": "short", "include": [name], "limits": {"stall_timeout": "2s"}}])
-    if server.kind == "mysql":
-        holder = subprocess.Popen([server.flavour, name, "-e", "LOCK TABLES t WRITE; SELECT SLEEP(20);"])
-    else:
-        sql = "BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(20);"
-        holder = subprocess.Popen(["runuser", "-u", "postgres", "--", "psql", "-q", "-d", name, "-c", sql], cwd="/")
+    holds, sessions, end = {
+        "mysql": (
+            "LOCK TABLES t WRITE; SELECT SLEEP(600);",
+            "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP(600)%';",
+            "KILL {};",
+        ),
+        "postgresql": (
+            "BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600);",
+            "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600)%' AND state = 'active';",
+            "SELECT pg_terminate_backend({});",
+        ),
+    }[server.kind]
+
+    def hold() -> None:
+        with contextlib.suppress(RuntimeError):  # it is ended
+            server.sql(holds, name)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    while not (held := server.sql(sessions)):
+        time.sleep(0.1)
     try:
-        time.sleep(1)
-        began = time.monotonic()
         result = host.engine().backup(policy="short", database_id=server.database_id, databases=[name]).results[0]
-        took = time.monotonic() - began
     finally:
-        holder.kill()
-        holder.wait()
+        server.sql(end.format(held))
+        holder.join()
     assert result.outcome == "failed"
     assert "sent nothing for 0:00:02" in str(result.error)
-    assert took < 15
     assert children(DUMPERS[server.flavour]) == []
     assert host.files() == {}
 

@@ -288,10 +288,22 @@ def test_a_lock_costs_figures_and_no_backup(servers: dict[str, Server], tmp_path
         assert holder.stdout.readline() == "locked\n"
 
         ended = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted;"
-        let_go = threading.Timer(8, server.sql, [ended])  # the dump client waits for longer than the figures do
-        let_go.start()
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump' AND wait_event_type = 'Lock';"
+        )
+
+        done = threading.Event()
+
+        def let_go() -> None:  # when the figures have been given up, and the dump client waits in their place
+            while server.sql(waiting) == "0" and not done.is_set():
+                time.sleep(0.1)
+            server.sql(ended)
+
+        helper = threading.Thread(target=let_go)
+        helper.start()
         report = host.engine().backup(database_id=server.database_id, databases=["vya_locked"])
-        let_go.cancel()
+        done.set()
+        helper.join()
         holder.kill()
     try:
         assert report.ok, report.to_dict()

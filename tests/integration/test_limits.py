@@ -91,13 +91,15 @@ def test_a_dump_goes_no_faster_than_its_bandwidth(host: Host, server: Server, ma
 
 
 def test_a_place_that_another_process_holds_is_waited_for(host: Host, server: Server, shop: str) -> None:
-    host.write(policies=[policy(timeout="1s")], max_dumps=1)
+    host.write(policies=[policy()], max_dumps=1)
     assert backup(host, server).outcome == "success"
     [place] = (host.root / "state" / "locks").glob("host.*")
     with subprocess.Popen(["flock", "--no-fork", str(place), "sleep", "600"]) as holder:
         while subprocess.run(["flock", "--nonblock", str(place), "true"], check=False).returncode == 0:
             time.sleep(0.1)
+        host.write(policies=[policy(timeout="1s")], max_dumps=1)
         refused = backup(host, server)
         holder.kill()
+    host.write(policies=[policy()], max_dumps=1)
     assert "held all places of host" in refused.error
     assert backup(host, server).outcome == "success"

@@ -237,7 +237,7 @@ def make_slow(postgresql: Server) -> Iterator[Callable[[], str]]:
     def make() -> str:
         postgresql.create(
             "vya_slow",
-            "CREATE TABLE item AS SELECT n AS id FROM generate_series(1, 2) n;"
+            "CREATE TABLE item AS SELECT n AS id FROM generate_series(1, 3) n;"
             "CREATE FUNCTION slow(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS"
             " $$ DECLARE ends timestamptz := clock_timestamp() + '4 seconds'; BEGIN"
             " WHILE clock_timestamp() < ends LOOP END LOOP; RETURN $1; END $$;"
@@ -336,10 +336,10 @@ def test_a_load_that_waits_for_the_server_at_work_is_waited_for(
 ) -> None:
     name = make_slow()
     backup(with_policy(host), name)
-    with_policy(host, limits={"stall_timeout": "3s"})
+    with_policy(host, limits={"stall_timeout": "8s"})
     restored = host.engine().restore(database_id="test-postgresql", database=name, target="vya_slow_too")
     assert restored.outcome == "success"
-    assert postgresql.sql("SELECT count(*) FROM item;", "vya_slow_too") == "2"
+    assert postgresql.sql("SELECT count(*) FROM item;", "vya_slow_too") == "3"
 
 
 def test_a_damaged_directory_is_not_restored(parallel: Host, postgresql: Server, items: str) -> None:

@@ -263,8 +263,7 @@ def test_who_is_connected_is_said_first(server: Server, host: Host, shop: str, a
     waiting = "SELECT SLEEP(600);" if server.kind == "mysql" else "SELECT pg_sleep(600);"
     with ThreadPoolExecutor() as others:
         others.submit(server.sql, waiting, shop)
-        dbms = host.engine()._context.connect(host.engine().config.instance(server.database_id))
-        while not dbms.connections(shop):
+        while not server.sql(SLEEPING[server.kind]):
             time.sleep(0.1)
 
         plan = host.engine().restore(database_id=server.database_id, database=shop, overwrite=True, dry_run=True)

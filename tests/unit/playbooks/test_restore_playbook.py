@@ -289,6 +289,14 @@ def test_parts_by_variables(play: Callable[..., Run], tables: object) -> None:
     assert ended.restored[0]["target"] == "rescue"
 
 
+def test_rows_alone_by_variables(play: Callable[..., Run]) -> None:
+    ended = play({**KNOWN, "backupdb_content": "data", "confirm": "true"}, terminal=False)
+    assert ended.code == 0, ended.output
+    assert "Into: main/shop (whose tables are there and empty)" in ended.output
+    assert "the whole database, rows without definitions" in ended.output
+    assert ended.restored[0]["content"] == "data"
+
+
 def test_accounts_and_owners_by_variables(play: Callable[..., Run]) -> None:
     more = {"backupdb_accounts": "missing", "backupdb_owners": {"app": "app_test"}, "confirm": True}
     ended = play({**KNOWN, **more}, terminal=False)
