@@ -50,5 +50,6 @@ def kill_server(server: Server) -> None:
 
 def bring_back(server: Server) -> None:
     """Start a server that was killed, at once rather than when systemd would."""
+    subprocess.run(["systemctl", "reset-failed", unit_of(server)], check=False)  # it may have been tried too often
     subprocess.run(["systemctl", "restart", unit_of(server)], check=True)
     wait_until(server.answers, "the server does not come back", 90)

@@ -73,7 +73,7 @@ def in_place_of(program: str, script: str, directory: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def mounted(source: Path, place: Path) -> Iterator[None]:
-    """Let a file be seen in the place of another."""
+    """Let a file or a directory be seen in the place of another."""
     subprocess.run(["mount", "--bind", source, place], check=True)
     try:
         yield

@@ -149,7 +149,7 @@ def _dropped(dbms: Dbms, beside: str, names: set[str], traces: Mapping[str, str]
         return None
     if not traces.get(MADE):
         return beside
-    dbms.drop_database(beside)
+    dbms.discard_database(beside)
     return None
 
 

@@ -36,13 +36,14 @@ from .part import WHOLE, Part
 from .part_load import part_load_of
 from .pipeline import load_chunks
 from .recovery import BESIDE, EXISTED, MADE, OLD, SAFETY
-from .space import room_for_restore
+from .space import room_for_restore, shortage
 from .storage import Storage, StoredArtifact, find_artifact
 from .watching import at_work
 
 _SIDE_NAME = "{name}_{purpose}_{moment:%Y%m%d%H%M%S}"
 _LONGEST_NAME = 63  # bytes, PostgreSQL's NAMEDATALEN - 1
 _DENSEST = 3  # as often as its own size on a disk do servers hold text, at most: they may compress it
+_NOTHING_LEFT = "Nothing was left behind."
 _SERVER_SECONDS = 120  # more than a server takes that its supervisor starts again
 
 
@@ -235,7 +236,7 @@ class Restorer:
         dbms, target = plan.dbms, plan.target
         names = dbms.all_databases()
         beside, old = self._side_name(target, "restore", names), self._side_name(target, "old", names)
-        state = f"The old database {target!r} is untouched." if plan.exists else "Nothing was left behind."
+        state = f"The old database {target!r} is untouched." if plan.exists else _NOTHING_LEFT
         leave({BESIDE: beside})
         try:
             dbms.create_database(beside, plan.stored.manifest.settings)
@@ -246,8 +247,7 @@ class Restorer:
             refuse_differences(lost)  # nobody else writes here yet
             warnings += unsure
         except BaseException as exc:
-            self._drop_quietly(dbms, beside)
-            raise with_state(exc, state) from None
+            raise with_state(exc, self._discarded(dbms, beside, state)) from None
         try:
             if plan.exists:
                 leave({OLD: old})
@@ -255,8 +255,7 @@ class Restorer:
             else:
                 dbms.rename_database(beside, target)
         except BaseException as exc:
-            self._drop_quietly(dbms, beside)
-            raise with_state(exc, state) from None
+            raise with_state(exc, self._discarded(dbms, beside, state)) from None
         if not plan.exists:
             return RestoreOutcome(None, (), warnings)
         try:
@@ -264,8 +263,8 @@ class Restorer:
         except BaseException as exc:
             _wait_for(dbms)
             dbms.rename_database(old, target)
-            self._drop_quietly(dbms, beside)
-            raise with_state(exc, f"The old database {target!r} is back in its place.") from None
+            state = f"The old database {target!r} is back in its place."
+            raise with_state(exc, self._discarded(dbms, beside, state)) from None
         try:
             dbms.drop_database(old)
         except BackupDbError as exc:
@@ -330,7 +329,7 @@ class Restorer:
                 raise with_state(exc, "Nothing was loaded.") from None
             state, lost = self._bring_back(plan, safety, tell)
             if lost:
-                raise DatabaseLostError(f"{exc}. {state}") from None
+                raise DatabaseLostError(f"{str(exc).rstrip('.')}. {state}") from None
             raise with_state(exc, state) from None
         differences, unsure = self._finish(plan, load, target)
         return RestoreOutcome(str(safety.path) if safety else None, differences, warnings + unsure)
@@ -340,17 +339,18 @@ class Restorer:
     ) -> tuple[str, bool]:
         """Undo a failed restore; return in a sentence what the state is now, and whether the old database is lost."""
         self._processes.cancelled.clear()  # also when told to stop: the old state comes back first
-        self._drop_quietly(plan.dbms, plan.target)
+        state = self._discarded(plan.dbms, plan.target, _NOTHING_LEFT)
         if safety is None:
-            return "Nothing was left behind.", False
+            return state, False
         try:
             plan.dbms.create_database(plan.target, safety.manifest.settings)
             self._run(plan, self._load_of(plan, safety), plan.target, tell)
         except BackupDbError as exc:
-            by_hand = safety.manifest.restore_by_hand
+            by_hand, name = safety.manifest.restore_by_hand, plan.dbms.instance.database_id
             state = (
-                f"THE OLD DATABASE COULD NOT BE BROUGHT BACK ({exc.message}) Its sealed backup is {safety.path};"
-                f" restore it by hand: {by_hand}"
+                f"THE OLD DATABASE COULD NOT BE BROUGHT BACK ({exc.message}) What is there of {plan.target!r} is"
+                f" incomplete. Its sealed backup is {safety.path}; mend the cause, then bring it back: vya-backupdb"
+                f" restore {name} {plan.target} --artifact {safety.path} --overwrite. Or restore it by hand: {by_hand}"
             )
             return state, True
         return f"The old database {plan.target!r} was brought back from its safety backup {safety.path}.", False
@@ -365,10 +365,15 @@ class Restorer:
 
     def _run(self, plan: RestorePlan, load: Load, database: str, tell: ProgressCallback) -> tuple[str, ...]:
         total = load.stored.manifest.plain_bytes
-        remarks = load.load(
-            database,
-            lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "loading", done, total)),
-        )
+        directory = _data_directory(plan.dbms)
+        try:
+            remarks = load.load(
+                database,
+                lambda done: tell(Progress(plan.dbms.instance.database_id, plan.target, "loading", done, total)),
+            )
+        except BackupDbError as exc:
+            full = shortage(directory)
+            raise with_state(exc, full) if full else exc from None
         lines = (" ".join(line.split()) for line in remarks.splitlines())
         return (*(plan.dbms.redactor.text(line) for line in lines if line), *load.left_out)
 
@@ -403,14 +408,16 @@ class Restorer:
             moment += timedelta(seconds=1)
 
     @staticmethod
-    def _drop_quietly(dbms: Dbms, database: str) -> None:
-        """Drop what a failed restore made, where it was made at all; the failure itself is what matters."""
+    def _discarded(dbms: Dbms, database: str, state: str) -> str:
+        """Drop what a failed restore made, where it made it; return the state, and what is left all the same."""
         _wait_for(dbms)
         try:
             if database in dbms.all_databases():
-                dbms.drop_database(database)
-        except BackupDbError:
-            return
+                dbms.discard_database(database)
+        except BackupDbError as exc:
+            left = f"An incomplete database {database!r} may be left in the server. {exc}"
+            return left if state == _NOTHING_LEFT else f"{state} {left}"
+        return state
 
 
 def choose_artifact(
@@ -457,13 +464,18 @@ def _row_copy(dbms: Dbms, manifest: Manifest, target: str, part: Part) -> RowCop
 
 def _room(dbms: Dbms, manifest: Manifest, replaced: Optional[str]) -> Iterator[str]:
     """Refuse what the server's disk surely cannot take; yield a warning where that is in doubt."""
-    directory = dbms.data_directory() if dbms.instance.is_local else None
+    directory = _data_directory(dbms)
     if directory is not None:
         freed = 0 if dbms.can_rename or replaced is None else dbms.databases().get(replaced, 0)
         expected = manifest.server_bytes or manifest.plain_bytes
         warning = room_for_restore(directory, min(manifest.plain_bytes // _DENSEST, expected), expected, freed)
         if warning:
             yield warning
+
+
+def _data_directory(dbms: Dbms) -> Optional[Path]:
+    """Return where a server of this host keeps its data; None where it is elsewhere or does not say."""
+    return dbms.data_directory() if dbms.instance.is_local else None
 
 
 def _connected(dbms: Dbms, target: str) -> Iterator[str]:

@@ -27,6 +27,7 @@ from .storage import Storage
 _FIRST_RATIO = 0.25
 _EMPTY_BYTES = 8 * 1024**2  # what PostgreSQL says of a database with nothing in it
 _MARGIN = 1.1
+_NEARLY_FULL = 16 * 1024**2  # servers enlarge their files by several MiB at a time
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -128,6 +129,21 @@ def room_for_restore(directory: Path, at_least: int, expected: int, freed: int) 
     if free + freed < expected:
         return f"{figures}; the database took {in_words(expected)} where it was backed up."
     return None
+
+
+def shortage(directory: Optional[Path]) -> str:
+    """Say in a sentence that the disk of a server is as good as full; nothing where it is not, or cannot be seen.
+
+    Args:
+        directory: Where the server keeps its data, if that is known.
+    """
+    if directory is None:
+        return ""
+    try:
+        free = shutil.disk_usage(directory).free
+    except OSError:
+        return ""
+    return f"The disk of {directory} is full: {in_words(free)} are free." if free < _NEARLY_FULL else ""
 
 
 def in_words(count: int) -> str:

@@ -280,6 +280,14 @@ class Dbms(abc.ABC):
     def drop_database(self, database: str) -> None:
         """Drop a database and all in it, ending connections to it where the server asks for that."""
 
+    def discard_database(self, database: str) -> None:
+        """Drop a database that a restore has left incomplete, perhaps because the server's disk is full.
+
+        Raises:
+            ServerError: It is still there; the message says what is to be done.
+        """
+        self.drop_database(database)
+
     @abc.abstractmethod
     def rename_database(self, old: str, new: str) -> None:
         """Rename a database.

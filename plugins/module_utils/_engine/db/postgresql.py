@@ -43,6 +43,7 @@ from .postgresql_directory import (
     load_options,
     settings_text,
 )
+from .postgresql_discard import make_room_to_drop
 from .postgresql_examination import Examination
 from .postgresql_facts import NEEDS, read_needs, read_roles
 from .postgresql_figures import read_figures, read_positions
@@ -359,6 +360,14 @@ class PostgreSql(Dbms):
             for change in ("ALTER {} DISABLE", "ALTER {} SET (slot_name = NONE)", "DROP {}"):
                 self._execute(change.format(f"SUBSCRIPTION {quote_name(name)}"), database)
         self._execute(f"DROP DATABASE {quote_name(database)} WITH (FORCE)")
+
+    def discard_database(self, database: str) -> None:
+        """Drop an incomplete database, unless the server would stop for want of room if it was dropped."""
+        rows = functools.partial(self._rows, database=database)
+        execute = functools.partial(self._execute, database=database)
+        directory = self.data_directory() if self.instance.is_local else None
+        make_room_to_drop(rows, execute, database, directory)
+        self.drop_database(database)
 
     def accounts(self, database: str, settings: Mapping[str, Any], passwords: bool) -> Accounts:
         """Return the roles that own objects of a database or have privileges on them."""

@@ -46,7 +46,7 @@ class Server:
         self.names = {*(self.names - {old}), new}
         self.closed.discard(new)
 
-    def drop_database(self, name: str) -> None:
+    def discard_database(self, name: str) -> None:
         self.names.remove(name)
 
     def let_in(self, name: str) -> None:

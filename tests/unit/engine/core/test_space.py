@@ -13,7 +13,7 @@ import pytest
 
 from vya_backupdb.config import Storage as StorageConfig
 from vya_backupdb.core.catalog import FAILED
-from vya_backupdb.core.space import Estimate, Room, estimate, in_words, room_for_restore
+from vya_backupdb.core.space import Estimate, Room, estimate, in_words, room_for_restore, shortage
 from vya_backupdb.core.storage import Storage
 from vya_backupdb.errors import RestoreError, StorageError
 
@@ -112,3 +112,12 @@ def test_a_restore_is_refused_where_there_is_no_room_and_warned_where_that_is_in
 
 def test_a_directory_that_cannot_be_seen_says_nothing(tmp_path: Path) -> None:
     assert room_for_restore(tmp_path / "elsewhere", 1, 2, 0) is None
+
+
+def test_a_disk_that_is_as_good_as_full_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shortage(None) == ""
+    assert shortage(tmp_path / "elsewhere") == ""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=GIB))
+    assert shortage(tmp_path) == ""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=5000))
+    assert shortage(tmp_path) == f"The disk of {tmp_path} is full: 4.9 KiB are free."
