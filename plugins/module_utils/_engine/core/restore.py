@@ -292,12 +292,12 @@ class Restorer:
                 excused=lambda: at_work(dbms, target),
             )
         except BaseException as exc:
-            self._drop_quietly(dbms, beside)
-            raise with_state(exc, f"No rows were added to {target!r}.") from None
-        self._drop_quietly(dbms, beside)
+            state = f"No rows were added to {target!r}."
+            raise with_state(exc, self._discarded(dbms, beside, state)) from None
+        left = self._discarded(dbms, beside, "")
         differences, unsure = self._finish(plan, load, target)
         left_out = () if plan.part.tables else copy.left_out(manifest.inventory)
-        return RestoreOutcome(None, differences, (*left_out, *unsure))
+        return RestoreOutcome(None, differences, (*left_out, *unsure, *([left] if left else ())))
 
     def _in_place(
         self, plan: RestorePlan, load: Load, safety_backup: SafetyBackup, leave: Leave, tell: ProgressCallback
@@ -415,8 +415,8 @@ class Restorer:
             if database in dbms.all_databases():
                 dbms.discard_database(database)
         except BackupDbError as exc:
-            left = f"An incomplete database {database!r} may be left in the server. {exc}"
-            return left if state == _NOTHING_LEFT else f"{state} {left}"
+            left = f"The database {database!r}, made for this restore, may be left in the server. {exc}"
+            return left if state in ("", _NOTHING_LEFT) else f"{state} {left}"
         return state
 
 
