@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,6 +131,34 @@ def test_a_good_artifact_is_proven_by_restoring_it(server: Server, host: Host, d
     (run,) = host.engine().catalog.runs("drill")
     assert (run.outcome, run.artifact) == ("success", str(artifact))
     assert float(run.traces["restore_seconds"]) > 0
+
+
+def test_an_artifact_of_another_host_is_proven_and_claims_nothing_of_this_one(
+    server: Server, servers: dict[str, Server], host: Host, database: str, tmp_path: Path, scratch: Path
+) -> None:
+    (tmp_path / "another").mkdir()
+    another = configured_host(tmp_path / "another", servers, hostname="another", policies=CONTENTS)
+    made = back_up(another, server, database)
+    server.sql("INSERT INTO item (id, label) VALUES (4, 'Milk');", database)
+    (tmp_path / "metrics").mkdir()
+    host.write(metrics={"textfile_directory": str(tmp_path / "metrics")})
+    own = back_up(host, server, database)  # of a database that has the same names
+    shutil.copytree(another.storage / "another", host.storage / "another")  # what the playbook copy makes
+    artifact = host.storage / made.relative_to(another.storage)
+
+    (result,) = host.engine().drill(artifact=artifact).results
+
+    assert (result.outcome, result.error) == ("success", None)
+    assert [find_artifact(each).manifest.proof for each in (artifact, made, own)] == ["restored", "sealed", "sealed"]
+    (run,) = host.engine().catalog.runs("drill")
+    assert (run.outcome, run.artifact, run.traces["origin"]) == ("success", str(artifact), "another")
+    metrics = tmp_path / "metrics" / "vya_backupdb.prom"
+    assert "vya_backupdb_last_drill_status{" not in metrics.read_text()
+    assert "vya_backupdb_drills_total{" not in metrics.read_text()
+    due = host.engine().drill(due=True).results
+    assert [each.artifact for each in due] == [str(own)]
+    assert "vya_backupdb_last_drill_status{" in metrics.read_text()
+    assert left(scratch) == []
 
 
 @pytest.mark.parametrize("server", ["postgresql"], indirect=True)

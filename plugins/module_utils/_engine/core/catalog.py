@@ -37,6 +37,7 @@ ALL_DATABASES = "*"  # stands for a database's name where an instance could not 
 OPEN, SUCCESS, FAILED, VANISHED, LOST = "running", "success", "failed", "vanished", "lost"
 IMPOSSIBLE = "not possible"
 RESTORE_SECONDS = "restore_seconds"  # in the traces of a drill
+ORIGIN = "origin"  # in the traces of a drill: the other host that has made the artifact
 VANISHED_ERROR = "The process ended without a word: killed, or the machine stopped."
 
 

@@ -30,7 +30,7 @@ from ..errors import (
 )
 from ..utils.clock import to_text
 from .backup import Progress, ProgressCallback
-from .catalog import FAILED, IMPOSSIBLE, RESTORE_SECONDS, SUCCESS, RunRecord
+from .catalog import FAILED, IMPOSSIBLE, ORIGIN, RESTORE_SECONDS, SUCCESS, RunRecord
 from .context import Context
 from .drill_comparison import Comparison, compare
 from .drill_turns import Candidate, choose_due
@@ -123,6 +123,8 @@ class Driller:
         manifest = stored.manifest
         names = (manifest.database_id, manifest.database)
         run = self._context.start("drill", *names, manifest.policy, artifact=str(stored.path))
+        if manifest.hostname != self._context.config.hostname:
+            self._context.catalog.note(run.run_id, {ORIGIN: manifest.hostname})
         result = DrillResult(str(stored.path), *names, SUCCESS, manifest.proof, run_id=run.run_id)
         try:
             if stored.path.is_relative_to(self._context.storage.home):
@@ -267,7 +269,7 @@ def choose_to_drill(
         if not newest:
             raise ArtifactError("There is no artifact to drill.", "List what exists: vya-backupdb list.")
         return [newest[name] for name in sorted(newest)]
-    runs = context.catalog.runs("drill")  # newest first
+    runs = [run for run in context.catalog.runs("drill") if ORIGIN not in run.traces]  # newest first
     first = runs[-1].started_at if runs else context.clock()
     candidates = []
     for name, stored in oldest.items():

@@ -21,6 +21,7 @@ from ..core.catalog import (
     IMPOSSIBLE,
     LOST,
     OPEN,
+    ORIGIN,
     RESTORE_SECONDS,
     SUCCESS,
     VANISHED,
@@ -105,7 +106,9 @@ class _CatalogCollector:
 
     def __init__(self, config: Config, records: Iterable[RunRecord], artifacts: Sequence[Entry]) -> None:
         self._config = config
-        self._ended = sorted((r for r in records if r.outcome != OPEN), key=lambda r: r.started_at)
+        # A drill of another host's artifact says nothing of the database that has the same names here.
+        ended = (r for r in records if r.outcome != OPEN and ORIGIN not in r.traces)
+        self._ended = sorted(ended, key=lambda r: r.started_at)
         self._artifacts = artifacts
 
     def collect(self) -> Iterator[Metric]:

@@ -108,6 +108,8 @@ def test_the_last_drill(host: Host) -> None:
     host.run("drill")
     host.catalog.note(host.catalog.runs("drill")[0].run_id, {"restore_seconds": "12.5"})
     host.run("drill", outcome="not possible")
+    host.run("drill")
+    host.catalog.note(host.catalog.runs("drill")[0].run_id, {"origin": "another-host"})
     samples = host.samples()
     assert samples[of("last_drill_status")] == 0
     assert samples[of("last_drill_success_timestamp_seconds")] == START.timestamp()
