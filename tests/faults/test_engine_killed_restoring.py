@@ -173,10 +173,10 @@ def test_in_a_restore(way: str, server: Server, host: Host, tool: Tool, shop: st
 def test_in_a_restore_of_rows_alone(
     server: Server, host: Host, tool: Tool, shop: str, scene: Scene, table: Table
 ) -> None:
+    options = ["--data-only", "--target", COPY, "--artifact", str(scene.witness.good[0])]
+
     def restore(point: int | None) -> Ran:
-        return tool.restore(
-            server, shop, "--data-only", "--target", COPY, kill_before=point, sends=point is not None, merged=True
-        )
+        return tool.restore(server, shop, *options, kill_before=point, sends=point is not None, merged=True)
 
     def problems(databases: dict[str, str], afterwards: bool) -> Iterator[str]:
         if databases.get(shop) != scene.old:
