@@ -318,7 +318,8 @@ def test_a_lock_costs_figures_and_no_backup(servers: dict[str, Server], tmp_path
 
         ended = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted;"
         waiting = (
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump' AND wait_event_type = 'Lock';"
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LOCK TABLE public.item IN ACCESS SHARE%'"
+            " AND wait_event_type = 'Lock';"
         )
 
         done = threading.Event()
