@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Optional
 
+from ..db.figures import Figures
 from ..errors import RestoreError
 
 
@@ -35,6 +37,37 @@ def row_differences(
         for name in sorted(expected.keys() & found.keys())
         if found[name] != expected[name]
     ]
+
+
+def object_differences(expected: Figures, found: Figures) -> list[str]:
+    """Return in words which objects are missing or defined in another way, and which grants are missing or new."""
+    differences = []
+    for kind, names in sorted(expected.objects.items()):
+        present = found.objects.get(kind, {})
+        label = kind.replace("_", " ")
+        for name, digest in sorted(names.items()):
+            if name not in present:
+                differences.append(f"{label} {name} is missing")
+            elif present[name] != digest:
+                differences.append(f"{label} {name} is not as it was in the server")
+    grants = expected.objects.get("grant")
+    if grants is not None:
+        extra = sorted(set(found.objects.get("grant", {})) - set(grants))
+        differences += [f"grant {name} is unexpected" for name in extra]
+    return differences
+
+
+def position_differences(expected: Figures, found: Figures) -> list[str]:
+    """Return in words which sequences and automatic numbers are missing or go on elsewhere."""
+    differences = []
+    for name, (low, high) in sorted(expected.positions.items()):
+        place: Optional[tuple[int, int]] = found.positions.get(name)
+        if place is None:
+            differences.append(f"the sequence or automatic number {name} is missing")
+        elif not low <= place[0] <= high:
+            was = f"{low}" if low == high else f"{low} to {high}"
+            differences.append(f"the sequence or automatic number {name} goes on at {place[0]} instead of {was}")
+    return differences
 
 
 def refuse_differences(differences: Sequence[str]) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Optional
+from typing import Any
 
 from ..db.figures import Figures
-from .comparison import inventory_differences, row_differences
+from .comparison import inventory_differences, object_differences, position_differences, row_differences
 from .manifest import Manifest
 
 NO_CONTENTS = (
@@ -63,8 +63,8 @@ def compare(manifest: Manifest, inventory: Mapping[str, list[str]], found: Figur
     contents = {name: sums for name, sums in (expected.contents or {}).items() if name not in found.left_out}
     differences = [
         *inventory_differences(manifest.inventory, inventory),
-        *_different_objects(expected, found),
-        *_different_positions(expected, found),
+        *object_differences(expected, found),
+        *position_differences(expected, found),
         *row_differences(rows, counted, ", of which the artifact has"),
         *_different_contents(contents, found.contents or {}),
     ]
@@ -76,35 +76,6 @@ def compare(manifest: Manifest, inventory: Mapping[str, list[str]], found: Figur
         contents=len(contents),
         remarks=tuple(_remarks(manifest, expected, found)),
     )
-
-
-def _different_objects(expected: Figures, found: Figures) -> list[str]:
-    differences = []
-    for kind, names in sorted(expected.objects.items()):
-        present = found.objects.get(kind, {})
-        label = kind.replace("_", " ")
-        for name, digest in sorted(names.items()):
-            if name not in present:
-                differences.append(f"{label} {name} is missing")
-            elif present[name] != digest:
-                differences.append(f"{label} {name} is not as it was in the server")
-    grants = expected.objects.get("grant")
-    if grants is not None:
-        extra = sorted(set(found.objects.get("grant", {})) - set(grants))
-        differences += [f"grant {name} is unexpected" for name in extra]
-    return differences
-
-
-def _different_positions(expected: Figures, found: Figures) -> list[str]:
-    differences = []
-    for name, (low, high) in sorted(expected.positions.items()):
-        place: Optional[tuple[int, int]] = found.positions.get(name)
-        if place is None:
-            differences.append(f"the sequence or automatic number {name} is missing")
-        elif not low <= place[0] <= high:
-            was = f"{low}" if low == high else f"{low} to {high}"
-            differences.append(f"the sequence or automatic number {name} goes on at {place[0]} instead of {was}")
-    return differences
 
 
 def _different_contents(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:

@@ -26,7 +26,7 @@ from ..utils.clock import Clock, to_text
 from ..utils.processes import ProcessTable
 from .accounts import NONE, NewAccounts, lacking, names_of
 from .backup import BackupResult, Progress, ProgressCallback
-from .comparison import inventory_differences, refuse_differences, row_differences
+from .comparison import refuse_differences, row_differences
 from .encryption import Decryption
 from .extraction import refuse_missing
 from .loads import Load, LoadTask, load_of
@@ -36,6 +36,7 @@ from .part import WHOLE, Part
 from .part_load import part_load_of
 from .pipeline import load_chunks
 from .recovery import BESIDE, EXISTED, MADE, OLD, SAFETY
+from .restored import Findings, look_at_definitions, look_at_rows, refuse_other_objects
 from .space import room_for_restore, shortage
 from .storage import Storage, StoredArtifact, find_artifact
 from .watching import at_work
@@ -242,10 +243,11 @@ class Restorer:
             dbms.create_database(beside, plan.stored.manifest.settings)
             leave({MADE: "yes"})
             warnings = self._run(plan, load, beside, tell)
-            self._compare(plan, load, beside)
-            lost, unsure = self._finish(plan, load, beside)
+            refuse_other_objects(dbms, load, beside)
+            lost, unsure = look_at_rows(dbms, load, beside)
             refuse_differences(lost)  # nobody else writes here yet
-            warnings += unsure
+            differences, unseen = self._definitions(plan, beside)
+            warnings += unsure + unseen
         except BaseException as exc:
             raise with_state(exc, self._discarded(dbms, beside, state)) from None
         try:
@@ -257,7 +259,7 @@ class Restorer:
         except BaseException as exc:
             raise with_state(exc, self._discarded(dbms, beside, state)) from None
         if not plan.exists:
-            return RestoreOutcome(None, (), warnings)
+            return RestoreOutcome(None, differences, warnings)
         try:
             dbms.rename_database(beside, target)
         except BaseException as exc:
@@ -269,7 +271,7 @@ class Restorer:
             dbms.drop_database(old)
         except BackupDbError as exc:
             warnings = (*warnings, f"The old database is still there as {old!r} and can be dropped: {exc.message}")
-        return RestoreOutcome(None, (), warnings)
+        return RestoreOutcome(None, differences, warnings)
 
     def _add_rows(self, plan: RestorePlan, load: Load, leave: Leave, tell: ProgressCallback) -> RestoreOutcome:
         dbms, target, manifest = plan.dbms, plan.target, plan.stored.manifest
@@ -280,7 +282,7 @@ class Restorer:
             dbms.create_database(beside, manifest.settings)
             leave({MADE: "yes"})
             self._run(plan, load, beside, tell)
-            self._compare(plan, load, beside)
+            refuse_other_objects(dbms, load, beside)
             if load.rows is not None:
                 refuse_differences(row_differences(load.rows, dbms.count_rows(beside, load.rows)))
             load_chunks(
@@ -295,7 +297,7 @@ class Restorer:
             state = f"No rows were added to {target!r}."
             raise with_state(exc, self._discarded(dbms, beside, state)) from None
         left = self._discarded(dbms, beside, "")
-        differences, unsure = self._finish(plan, load, target)
+        differences, unsure = look_at_rows(dbms, load, target)
         left_out = () if plan.part.tables else copy.left_out(manifest.inventory)
         return RestoreOutcome(None, differences, (*left_out, *unsure, *([left] if left else ())))
 
@@ -323,7 +325,7 @@ class Restorer:
             dbms.create_database(target, plan.stored.manifest.settings)
             created = True
             warnings = self._run(plan, load, target, tell)
-            self._compare(plan, load, target)
+            refuse_other_objects(dbms, load, target)
         except BaseException as exc:
             if not created and safety is None:  # somebody else may have made it since it was looked for
                 raise with_state(exc, "Nothing was loaded.") from None
@@ -331,8 +333,9 @@ class Restorer:
             if lost:
                 raise DatabaseLostError(f"{str(exc).rstrip('.')}. {state}") from None
             raise with_state(exc, state) from None
-        differences, unsure = self._finish(plan, load, target)
-        return RestoreOutcome(str(safety.path) if safety else None, differences, warnings + unsure)
+        differences, unsure = look_at_rows(dbms, load, target)
+        others, unseen = self._definitions(plan, target)
+        return RestoreOutcome(str(safety.path) if safety else None, differences + others, warnings + unsure + unseen)
 
     def _bring_back(
         self, plan: RestorePlan, safety: Optional[StoredArtifact], tell: ProgressCallback
@@ -377,24 +380,12 @@ class Restorer:
         lines = (" ".join(line.split()) for line in remarks.splitlines())
         return (*(plan.dbms.redactor.text(line) for line in lines if line), *load.left_out)
 
-    def _compare(self, plan: RestorePlan, load: Load, database: str) -> None:
-        """Refuse a restored database in which an object is missing, or one is there that the artifact lacks."""
-        refuse_differences(inventory_differences(load.inventory, plan.dbms.inspect(database).inventory))
-
-    def _finish(self, plan: RestorePlan, load: Load, database: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Refresh the planner's statistics and count the rows; return what differs, and what could not be done."""
-        dbms, expected = plan.dbms, load.rows
-        try:
-            unsure = dbms.refresh_statistics(database)
-            if expected is None:
-                return (), (
-                    *unsure,
-                    "The rows were not counted: the manifest does not say exactly how many there were.",
-                )
-            found = dbms.count_rows(database, expected)
-        except ServerError as exc:
-            return (), (f"The database is loaded, but not all of it was looked at: {exc.message}",)
-        return tuple(row_differences(expected, found)), tuple(unsure)
+    def _definitions(self, plan: RestorePlan, database: str) -> Findings:
+        """Return in what definitions, owners and grants differ, where that can be told."""
+        renamed = plan.target != plan.stored.manifest.database and not plan.dbms.can_rename
+        if renamed or plan.owners or not plan.part.is_whole:
+            return (), ()
+        return look_at_definitions(plan.dbms, plan.stored.manifest, database)
 
     def _side_name(self, name: str, purpose: str, taken: Collection[str]) -> str:
         """Return a name that no database has: a restore of the same second may have left one that was not dropped."""

@@ -184,8 +184,13 @@ class Dbms(abc.ABC):
         """Return what there is to know of a database; it must exist."""
 
     @abc.abstractmethod
-    def figures(self, database: str) -> Figures:
-        """Return the figures of a database that nobody else uses, contents included."""
+    def figures(self, database: str, contents: bool = True) -> Figures:
+        """Return the figures of a database that nobody else uses.
+
+        Args:
+            database: The database.
+            contents: Whether its tables are read to sum up their rows.
+        """
 
     @abc.abstractmethod
     def accounts(self, database: str, settings: Mapping[str, Any], passwords: bool) -> Accounts:

@@ -190,10 +190,10 @@ class MySql(Dbms):
         except ServerError as exc:
             return None, without_figures(inspection, exc)
 
-    def figures(self, database: str) -> Figures:
-        """Return the figures of a database that nobody else uses, contents included."""
+    def figures(self, database: str, contents: bool = True) -> Figures:
+        """Return the figures of a database that nobody else uses."""
         with self._connected() as query:
-            return read_moment(query, self._server, database, contents=True).figures()
+            return read_moment(query, self._server, database, contents).figures()
 
     def _plan(self, database: str, inspection: Inspection, *, writes_position: bool) -> DumpPlan:
         flavour = self._server.flavour

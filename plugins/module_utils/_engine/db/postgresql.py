@@ -241,12 +241,12 @@ class PostgreSql(Dbms):
             figures, inspection = _figures_if_free(query, contents, inspection)
             yield PostgreSqlDumpSession(inspection, plan, objects, snapshot, _completed(query, figures))
 
-    def figures(self, database: str) -> Figures:
-        """Return the figures of a database that nobody else uses, contents included."""
+    def figures(self, database: str, contents: bool = True) -> Figures:
+        """Return the figures of a database that nobody else uses."""
         with self._connected(database) as query:
             for statement in BEGIN:
                 query(statement)
-            return read_figures(query, contents=True)
+            return read_figures(query, contents)
 
     @contextlib.contextmanager
     def directory_session(self, database: str, options: DirectoryOptions) -> Iterator[PostgreSqlDirectorySession]:
