@@ -386,7 +386,7 @@ def test_what_is_replaced_in_place_can_be_brought_back(
         raise RestoreError("Something is missing.")
 
     with monkeypatch.context() as patched:
-        patched.setattr("vya_backupdb.core.restore.Restorer._compare", fail)
+        patched.setattr("vya_backupdb.core.restore.refuse_other_objects", fail)
         with pytest.raises(RestoreError, match=r"was brought back from its safety backup .*\.age"):
             with_key(host, key).restore(**restore)
     assert server.sql(COUNT, shop) == "2"

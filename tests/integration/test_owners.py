@@ -162,7 +162,7 @@ def test_the_old_state_comes_back_with_its_own_owners(
     def fail(*_arguments: object) -> None:
         raise RestoreError("It is not as it was.")
 
-    monkeypatch.setattr("vya_backupdb.core.restore.Restorer._compare", fail)
+    monkeypatch.setattr("vya_backupdb.core.restore.refuse_other_objects", fail)
     with pytest.raises(RestoreError, match=r"untouched|brought back"):
         restore(host, server, owned, overwrite=True)
 
