@@ -99,9 +99,21 @@ class Server:
         done = subprocess.run(command, capture_output=True, cwd="/", check=True)
         return dict(json.loads(done.stdout))
 
+    @property
+    def unit(self) -> str:
+        """The systemd unit of the server itself.
+
+        Of PostgreSQL it is that of the cluster: Debian's postgresql.service does not wait for it. It is named in full,
+        since a pattern matches nothing, and without an error, once systemd has forgotten a unit that has ended.
+        """
+        if self.kind == "mysql":
+            return f"{self.flavour}.service"
+        clusters = subprocess.run(["pg_lsclusters", "--no-header"], capture_output=True, text=True, check=True).stdout
+        (major, name), *_others = [line.split()[:2] for line in clusters.splitlines()]
+        return f"postgresql@{major}-{name}.service"
+
     def service(self, action: str) -> None:
-        unit = {"mariadb": "mariadb", "mysql": "mysql", "postgresql": "postgresql"}[self.flavour]
-        subprocess.run(["systemctl", action, unit], check=True)
+        subprocess.run(["systemctl", action, self.unit], check=True)
         while action == "start" and not self.answers():
             time.sleep(0.2)
 

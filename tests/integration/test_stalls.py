@@ -17,8 +17,7 @@ from vya_backupdb.errors import ServerError
 
 def send(server: Server, signal: str) -> None:
     """Send a signal to all processes of the server."""
-    unit = {"mysql": f"{server.flavour}.service", "postgresql": "postgresql@*-main.service"}[server.kind]
-    subprocess.run(["systemctl", "kill", f"--signal={signal}", unit], check=True)
+    subprocess.run(["systemctl", "kill", f"--signal={signal}", server.unit], check=True)
 
 
 @pytest.fixture(autouse=True)

@@ -38,18 +38,13 @@ def kill_connections(server: Server) -> None:
         server.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ACCOUNT}';")
 
 
-def unit_of(server: Server) -> str:
-    """The systemd unit of a server."""
-    return {"mariadb": "mariadb", "mysql": "mysql", "postgresql": "postgresql@*"}[server.flavour]
-
-
 def kill_server(server: Server) -> None:
     """Kill a server's main process."""
-    subprocess.run(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", unit_of(server)], check=True)
+    subprocess.run(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", server.unit], check=True)
 
 
 def bring_back(server: Server) -> None:
     """Start a server that was killed, at once rather than when systemd would."""
-    subprocess.run(["systemctl", "reset-failed", unit_of(server)], check=False)  # it may have been tried too often
-    subprocess.run(["systemctl", "restart", unit_of(server)], check=True)
+    subprocess.run(["systemctl", "reset-failed", server.unit], check=False)  # it may have been tried too often
+    subprocess.run(["systemctl", "restart", server.unit], check=True)
     wait_until(server.answers, "the server does not come back", 90)
