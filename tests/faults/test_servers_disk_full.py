@@ -88,7 +88,7 @@ def judge(row: Row, ran: Ran, witness: Witness, server: Server, disk: DataDisk, 
         row.problems.append(f"the old database is not there as it was: {ran.said}")
     side = [name for name in server.sql(LIST[server.kind]).splitlines() if name.startswith("vya_noisy_")]
     if not all(f"DROP DATABASE {server.quoted(name)};" in ran.said for name in side):
-        row.problems.append(f"left in the server, and not told: {side}")
+        row.problems.append(f"left in the server, and not told: {side}: {ran.said}")
     again = tool.restore(server, "vya_noisy", "--overwrite", "--artifact", str(witness.good[0]))
     if again.code or server.sql("SELECT count(*) FROM item;", "vya_noisy") != str(ROWS):
         row.problems.append(f"the next restore fails: {again.said}")

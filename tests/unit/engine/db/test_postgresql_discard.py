@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Optional
@@ -44,3 +45,17 @@ def test_the_database_stays_where_there_is_no_room_even_then(tmp_path: Path, mon
 def test_of_a_disk_that_cannot_be_seen_only_the_tables_go_first(tmp_path: Path) -> None:
     assert dropped(None) == DROPPED
     assert dropped(tmp_path / "elsewhere") == DROPPED
+
+
+@pytest.mark.parametrize("free", [0, 16 * MIB])
+def test_a_server_that_lets_nobody_in_for_want_of_room(
+    free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_statement: str) -> list[tuple[str, str, str]]:
+        raise ServerError("could not write init file")
+
+    found = iter((0, free))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=next(found)))
+    expected = pytest.raises(ServerError, match=r"is full.*DROP DATABASE \"side\"") if not free else nullcontext()
+    with expected:
+        make_room_to_drop(refused, refused, "side", tmp_path)  # type: ignore[arg-type]
