@@ -380,3 +380,26 @@ def test_a_backup_account_that_may_read_no_accounts_makes_backups(
         assert found["names"] == []
         with pytest.raises(ArtifactError, match="has no accounts"):
             restore(with_key(host, key), server, dry_run=True, overwrite=True)
+
+
+def test_grants_on_what_is_gone_keep_nobody_from_a_restore(servers: dict[str, Server], host: Host) -> None:
+    server = servers["mysql"]
+    server.create(
+        "vya_granted",
+        "CREATE TABLE kept (a integer, b integer); CREATE TABLE gone (a integer);"
+        "DROP USER IF EXISTS vya_grantee@localhost; CREATE USER vya_grantee@localhost;"
+        "GRANT SELECT ON kept TO vya_grantee@localhost; GRANT UPDATE (a), INSERT (b) ON kept TO vya_grantee@localhost;"
+        "GRANT DELETE ON gone TO vya_grantee@localhost; GRANT UPDATE (a) ON gone TO vya_grantee@localhost;"
+        "DROP TABLE gone; ALTER TABLE kept DROP COLUMN a;",
+    )
+    try:
+        engine = host.engine()
+        assert engine.backup(database_id=server.database_id, databases=["vya_granted"]).ok
+        server.sql("REVOKE SELECT ON vya_granted.kept FROM vya_grantee@localhost;")
+        restored = engine.restore(database_id=server.database_id, database="vya_granted", overwrite=True)
+        assert (restored.outcome, restored.differences) == ("success", ())
+        grants = server.sql("SHOW GRANTS FOR vya_grantee@localhost;")
+        assert re.search(r"GRANT .*SELECT.* ON `vya_granted`.`kept`", grants)
+    finally:
+        server.drop("vya_granted")
+        server.sql("DROP USER vya_grantee@localhost;")

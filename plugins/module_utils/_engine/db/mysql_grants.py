@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .mysql_inspection import Query, named
@@ -49,6 +50,8 @@ _ROUTINE = (
     f" OR ({named('CONVERT(BINARY CONVERT(Db USING latin1) USING utf8mb4)')})"
 )
 _ROUTINES = f"SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE {named('ROUTINE_SCHEMA')}"
+# With its columns, since a table that is there need not have a column any more that somebody was let at.
+_COLUMNS = f"SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE {_WITHIN}"
 _MAY_GRANT = " WITH GRANT OPTION"
 _GRANTEE = re.compile(r"'(.*)'@'(.*)'", re.DOTALL)
 
@@ -106,11 +109,16 @@ def read_privileges(query: Query, database: str) -> list[tuple[Account, str, str
     """
     own = {"database": database}
     found: list[tuple[Account, str, str, str]] = []
-    for level, (user, host), target, privilege, may_grant, column in _of_database(query, own):
+    # Grants on tables, columns and routines outlive these. Those on what is gone are left out: they could not be made
+    # again, and what cannot be loaded to its end is no backup.
+    of_tables = list(_of_database(query, own))
+    there = _tables_and_columns(query, own) if any(level != "SCHEMA" for level, *_more in of_tables) else _NOTHING
+    for level, (user, host), target, privilege, may_grant, column in of_tables:
+        if level != "SCHEMA" and not there.has(target, column):
+            continue
         what = f"*\0{target}" if level == "SCHEMA" else quote_name(target)
         which = f"{privilege} ({quote_name(column)})" if level == "COLUMN" else privilege
         found.append(((user, host), what, "", which + (_MAY_GRANT if may_grant else "")))
-    # Grants on routines outlive these, so those on what is gone are left out: they could not be made again.
     of_routines = query(_ROUTINE, own)
     names_of_routines = query(_ROUTINES, own) if of_routines else []
     routines = {decoded(row[0]).lower(): decoded(row[0]) for row in names_of_routines}
@@ -183,6 +191,31 @@ def _of_roles(query: Query, own: Mapping[str, str]) -> Iterator[tuple[str, Accou
     for role, table, column, value in query(_ROLES_FIELDS, own):
         for name in filter(None, decoded(value).upper().split(",")):
             yield "COLUMN", (decoded(role), ""), decoded(table), name, (role, table) in grantable, decoded(column)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of the tables and views that are there, and whether case tells tables apart."""
+
+    by_table: Mapping[str, set[str]]
+    with_case: bool = True
+
+    def has(self, table: str, column: str) -> bool:
+        """Whether there is a table, and in it, where one is named, a column."""
+        columns = self.by_table.get(table if self.with_case else table.lower())
+        return columns is not None and (not column or column.lower() in columns)
+
+
+_NOTHING = _Columns({})
+
+
+def _tables_and_columns(query: Query, own: Mapping[str, str]) -> _Columns:
+    with_case = str(query("SELECT @@lower_case_table_names")[0][0]) == "0"
+    found: dict[str, set[str]] = defaultdict(set)
+    for table, column in query(_COLUMNS, own):
+        name = decoded(table)
+        found[name if with_case else name.lower()].add(decoded(column).lower())
+    return _Columns(found, with_case)
 
 
 def _account(grantee: str) -> tuple[str, str]:
