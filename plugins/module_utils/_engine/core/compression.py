@@ -97,7 +97,8 @@ class Level:
             earlier: The level that most of this database's last artifact has, where that was found in the same way.
         """
         self._speed = _SPEED.get(algorithm, {1: 1})
-        self._fixed = level != AUTO or algorithm == "none"
+        level = 0 if algorithm == "none" else level  # whatever the policy says of it
+        self._fixed = level != AUTO
         if not self._fixed:
             fastest = min(self._speed)
             small = size_bytes < _SMALL_BYTES
