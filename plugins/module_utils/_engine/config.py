@@ -36,7 +36,7 @@ from .utils.third_party import (
 SCHEMA_VERSION = 1
 DEFAULT_CONFIG_PATH = Path("/etc/vya-backupdb/config.yml")
 
-_PARALLEL = ("postgresql",)  # the makes whose databases can be dumped by several processes
+_WRITES_ITSELF = "postgresql"  # whose client writes what several processes dump
 _LEAST_BANDWIDTH = 64 * 1024
 _LEAST_MEMORY = 64 * 1024**2
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}|ssh-(?:ed25519|rsa) [A-Za-z0-9+/]{32,}={0,2}(?: [^\r\n]*)?")
@@ -339,7 +339,8 @@ class Limits(Section):
 class Policy(Section):
     """When, what, how and how long: the unit that a timer runs. Patterns are shell-style (``shop_*``).
 
-    The strategy ``logical`` makes one file of SQL for each database, ``parallel`` a directory by several processes.
+    The strategy ``logical`` has one client dump a database into one file of SQL, ``parallel`` has ``limits.jobs`` of
+    them dump it at once: those of MySQL and MariaDB into one file, too, those of PostgreSQL into a directory.
     """
 
     name: str
@@ -368,19 +369,6 @@ class Policy(Section):
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", value):
             raise ValueError("may hold lower-case letters, digits, '_' and '-' only (it names a systemd unit)")
         return value
-
-    @model_validator(mode="after")
-    def _passes_through_us(self) -> Policy:
-        if self.strategy == "parallel" and self.encryption is not None:
-            raise ValueError(
-                "encryption is there for the strategy logical only; of parallel, the vendor's client writes the files"
-                " itself, unencrypted"
-            )
-        if self.strategy == "parallel" and self.limits.bandwidth is not None:
-            raise ValueError(
-                "limits.bandwidth bounds the strategy logical only; of parallel, the vendor's client writes"
-            )
-        return self
 
     def covers_instance(self, database_id: str) -> bool:
         """Whether this policy speaks of the instance."""
@@ -482,14 +470,23 @@ class Config(Section):
                 matched = any(fnmatch.fnmatchcase(instance.database_id, pattern) for instance in self.instances)
                 if pattern != "*" and not matched:
                     raise ValueError(f"policy {policy.name!r} names the instance {pattern!r}, which is not configured")
-            for instance in self.instances if policy.strategy == "parallel" else ():
-                if policy.covers_instance(instance.database_id) and instance.dbms not in _PARALLEL:
-                    raise ValueError(
-                        f"policy {policy.name!r} has the strategy parallel, which there is for {_PARALLEL[0]} only, and"
-                        f" covers the instance {instance.database_id!r}, which is {instance.dbms}: give the policy's"
-                        " instances, and the others a policy with the strategy logical"
-                    )
+            if policy.strategy == "parallel":
+                self._refuse_what_does_not_pass_through_us(policy)
         return self
+
+    def _refuse_what_does_not_pass_through_us(self, policy: Policy) -> None:
+        asked = [
+            name
+            for name, value in (("encryption", policy.encryption), ("limits.bandwidth", policy.limits.bandwidth))
+            if value is not None
+        ]
+        for instance in self.instances:
+            if asked and instance.dbms == _WRITES_ITSELF and policy.covers_instance(instance.database_id):
+                raise ValueError(
+                    f"policy {policy.name!r} has the strategy parallel and {' and '.join(asked)}, and covers the"
+                    f" instance {instance.database_id!r}: the client of PostgreSQL writes the files of a directory"
+                    " itself, unencrypted and as fast as it can; give that instance a policy with the strategy logical"
+                )
 
     @property
     def scratch_directory(self) -> Path:

@@ -200,8 +200,6 @@ def test_recipients_are_public_keys() -> None:
         assert secret not in str(refused.value)
     with pytest.raises(ConfigError, match=r"encryption.recipients"):
         parse_config(policy(), "c")
-    with pytest.raises(ConfigError, match="encryption is there for the strategy logical only"):
-        parse_config(policy(AGE, strategy="parallel"), "c")
 
 
 def test_the_identity_is_named_by_an_absolute_path() -> None:
@@ -211,10 +209,16 @@ def test_the_identity_is_named_by_an_absolute_path() -> None:
         parse_config({"age_identity_file": "key"}, "c")
 
 
-def test_the_parallel_strategy_is_refused_where_there_is_none() -> None:
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [({"encryption": {"recipients": [AGE]}}, "encryption"), ({"limits": {"bandwidth": "1MiB"}}, "limits.bandwidth")],
+)
+def test_what_passes_through_us_is_refused_where_the_client_writes_itself(asked: dict[str, Any], named: str) -> None:
     both = [instance(database_id="pg", dbms="postgresql"), instance(database_id="my", dbms="mysql")]
-    parallel = {"strategy": "parallel", "limits": {"jobs": 4}}
-    with pytest.raises(ConfigError, match="covers the instance 'my', which is mysql"):
-        changed(instances=both, policies=[policy(**parallel)])
-    config = changed(instances=both, policies=[policy(instances=["pg"], **parallel), policy(name="rest")])
-    assert (config.policy("p").limits.jobs, config.policy("rest").strategy) == (4, "logical")
+    with pytest.raises(ConfigError, match=f"has the strategy parallel and {named}, and covers the instance 'pg'"):
+        changed(instances=both, policies=[policy(strategy="parallel", **asked)])
+    config = changed(instances=both, policies=[policy(instances=["my"], strategy="parallel", **asked)])
+    assert config.policy("p").strategy == "parallel"
+    assert (
+        changed(instances=both, policies=[policy(strategy="parallel", limits={"jobs": 4})]).policy("p").limits.jobs == 4
+    )

@@ -31,7 +31,7 @@ from .manifest import SUFFIX, Manifest
 from .pace import Pace
 from .space import estimate
 from .storage import storage_error
-from .strategies import DUMPS
+from .strategies import dump_of
 from .turns import Turns
 
 _AWAKE_SECONDS = 0.2
@@ -210,7 +210,7 @@ class BackupRunner:
         size = 0
         pace = self._paces.get(job.policy.name)
         task = Task(self._context, dbms, job.database, job.policy, progress, pace.take if pace else lambda _count: None)
-        dump = DUMPS[job.policy.strategy](task)
+        dump = dump_of(task)
         with self._turns.taken(dbms, job.policy.limits) as busy, dump.session() as session:
             size = session.inspection.size_bytes
             expected = estimate(self._context.catalog, job.database_id, job.database, size)
@@ -249,7 +249,7 @@ class BackupRunner:
                 figures=content.facts.figures.to_document(),
                 accounts=accounts,
                 format=dump.extension.removeprefix("."),
-                strategy=job.policy.strategy,
+                strategy=dump.strategy,
                 **content.described,
                 **self._described(dbms, session, path, job.policy),
             )

@@ -68,7 +68,13 @@ class Partial(Protocol):
 
 
 class Dump(abc.ABC):
-    """One dump of one database, by one strategy. Its methods are called in their order."""
+    """One dump of one database, by one strategy. Its methods are called in their order.
+
+    Attributes:
+        strategy: What the manifest calls it: how the artifact is read.
+    """
+
+    strategy: str
 
     def __init__(self, task: Task) -> None:
         self._task = task

@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Optional
 
 from ..db.dump_session import DumpSession
 from ..errors import DumpError
+from ..utils.processes import Child, Command
 from .compression import AUTO, EXTENSIONS, Level
 from .dump import Content, Dump, Partial, Task
 from .encryption import EXTENSION, METHOD, Encryptor, find_age
-from .pipeline import dump_segments
+from .pipeline import DumpSink, Watch, dump_segments
 from .segmentation import ROWS
 from .storage import PartialFile
 from .writer import ArtifactWriter, Store
@@ -23,6 +25,8 @@ from .writer import ArtifactWriter, Store
 
 class LogicalDump(Dump):
     """One portable stream of SQL in one file."""
+
+    strategy = "logical"
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
@@ -51,8 +55,7 @@ class LogicalDump(Dump):
         if self._partial is None:
             raise DumpError("There is no file to dump into.")
         task, plan, limits = self._task, session.plan, self._task.policy.limits
-        algorithm, level = task.policy.compression.algorithm, task.policy.compression.level
-        levels = Level(algorithm, level, session.inspection.size_bytes, self._earlier_level())
+        algorithm = task.policy.compression.algorithm
         store = Store(self._partial, task.policy.checksums)
         encryption = task.policy.encryption
         with contextlib.ExitStack() as stack:
@@ -61,22 +64,9 @@ class LogicalDump(Dump):
                 encryptor = stack.enter_context(
                     Encryptor(task.context.processes, encryption.recipients, store.write, limits.stall_timeout)
                 )
-            writer = ArtifactWriter(encryptor.write if encryptor else store.write, algorithm, levels)
+            writer = ArtifactWriter(encryptor.write if encryptor else store.write, algorithm, self._level(session))
             writer.add_text("preamble", plan.preamble)
-            complaints = [
-                dump_segments(
-                    writer,
-                    task.context.processes,
-                    command,
-                    session,
-                    stall_timeout=limits.stall_timeout,
-                    timeout=limits.timeout,
-                    explain=task.dbms.explain,
-                    pace=task.pace,
-                    progress=lambda: task.progress(writer.plain_bytes),
-                )
-                for command in session.commands()
-            ]
+            complaints = self._dump(writer, session)
             facts = session.conclude()
             writer.add_text("postamble", plan.postamble)
             if encryptor is not None:
@@ -90,6 +80,37 @@ class LogicalDump(Dump):
             "encryption": {"method": METHOD, "recipients": list(encryption.recipients)} if encryption else None,
         }
         return Content(facts, "\n".join(complaints), described)
+
+    def _dump(self, writer: ArtifactWriter, session: DumpSession) -> list[str]:
+        """Run the clients one after the other; return what they wrote to standard error."""
+        return [self._run(writer, writer, command, session) for command in session.commands()]
+
+    def _run(
+        self,
+        writer: ArtifactWriter,
+        sink: DumpSink,
+        command: Command,
+        watch: Watch,
+        started: Callable[[Child], None] = lambda _child: None,
+    ) -> str:
+        """Run one client; return what it wrote to standard error."""
+        task, limits = self._task, self._task.policy.limits
+        return dump_segments(
+            sink,
+            task.context.processes,
+            command,
+            watch,
+            stall_timeout=limits.stall_timeout,
+            timeout=limits.timeout,
+            explain=task.dbms.explain,
+            pace=task.pace,
+            progress=lambda: task.progress(writer.plain_bytes),
+            started=started,
+        )
+
+    def _level(self, session: DumpSession) -> Level:
+        compression = self._task.policy.compression
+        return Level(compression.algorithm, compression.level, session.inspection.size_bytes, self._earlier_level())
 
     def _earlier_level(self) -> Optional[int]:
         """Return the level at which the newest artifact of this database ended, where it was chosen likewise."""

@@ -81,7 +81,7 @@ def _strategy_checks(context: Context, instance: Instance, dbms: Dbms) -> list[C
     """Examine what policies ask for beyond the dump in one stream."""
     own = [policy for policy in context.config.policies if policy.covers_instance(instance.database_id)]
     algorithms = sorted({policy.compression.algorithm for policy in own if policy.strategy == "parallel"})
-    checks = [check for algorithm in algorithms for check in dbms.directory_checks(algorithm)]
+    checks = [check for algorithm in algorithms for check in dbms.parallel_checks(algorithm)]
     recipients = sorted({policy.encryption.recipients for policy in own if policy.encryption is not None})
     return checks + [_encryption_check(context, each) for each in recipients]
 

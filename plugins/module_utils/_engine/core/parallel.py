@@ -29,8 +29,10 @@ from .pipeline import read_child, refuse_bad_end
 from .watching import StalledError, watch
 
 
-class ParallelDump(Dump):
+class DirectoryDump(Dump):
     """Several processes, one directory."""
+
+    strategy = "parallel"
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)

@@ -24,8 +24,7 @@ from ..utils.processes import PIPE_BYTES, Child, Command, ProcessTable, describe
 from .compression import plain_pieces
 from .encryption import Decryption, Decryptor, HashedFile, Readable, exchanged
 from .manifest import Segment
-from .segmentation import Following, Segmenter
-from .writer import ArtifactWriter
+from .segmentation import Following, Segmenter, SegmentSink
 
 
 def read_child(child: Child, *, stall_timeout: timedelta, timeout: timedelta) -> Iterator[bytes]:
@@ -74,8 +73,14 @@ class Watch(Following, Protocol):
         """Return where the dump stopped short; empty if its end was the true one."""
 
 
+class DumpSink(SegmentSink, Protocol):
+    """What takes the segments of a dump."""
+
+    waited: float  # seconds that the present segment's bytes were waited for
+
+
 def dump_segments(
-    writer: ArtifactWriter,
+    writer: DumpSink,
     processes: ProcessTable,
     command: Command,
     watch: Watch,
@@ -85,6 +90,7 @@ def dump_segments(
     explain: Callable[[str], str],
     progress: Callable[[], None] = lambda: None,
     pace: Callable[[int], None] = lambda _count: None,
+    started: Callable[[Child], None] = lambda _child: None,
 ) -> str:
     """Run a dump client and write what it sends, cut into segments, or fail.
 
@@ -101,6 +107,7 @@ def dump_segments(
         explain: Cleans and shortens what the client wrote to standard error.
         progress: Called whenever something has been written.
         pace: Called with the number of bytes that have been read; waits as long as they were too fast.
+        started: Told of the client.
 
     Returns:
         What the client wrote to standard error: warnings, as errors are refused.
@@ -110,6 +117,7 @@ def dump_segments(
         StorageError: The disk is full or failing.
     """
     with processes.start(command) as child:
+        started(child)
         chunks = read_child(child, stall_timeout=stall_timeout, timeout=timeout)
         watch.begin()
         segmenter = Segmenter(writer, watch)

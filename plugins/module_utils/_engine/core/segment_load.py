@@ -28,7 +28,7 @@ from .packed import Packed, opened
 from .pipeline import load_chunks
 from .segmentation import ROWS
 from .storage import StoredArtifact
-from .together import Together
+from .together import Started, Together
 from .verification import plain_chunks
 from .watching import at_work
 
@@ -211,7 +211,9 @@ class Loader:
     def _build(self, step: Step) -> None:
         """Have clients make keys and indexes, each those that are its share."""
         parts = shares(step.builds, self._survey.rows, self._jobs)
-        Together(self.feed_client).run([self._builds(step, part) for part in parts])
+        together = Together()
+        streams = [together.until_failure(self._builds(step, part)) for part in parts]
+        together.run([functools.partial(self.feed_client, stream) for stream in streams])
 
     def _builds(self, step: Step, builds: Sequence[BuildStatement]) -> Iterator[bytes]:
         told = b""
@@ -326,9 +328,17 @@ class _SharedStep:
 
     def run(self, clients: int) -> None:
         """Load the step's segments; what the first client raises that fails goes on to the caller."""
-        taken: list[list[int]] = [[] for _client in range(clients)]
-        streams = [self._loader.shared(self._step, self._next_segments(each)) for each in taken]
-        Together(self._loader.feed_client).run(streams, lambda number, exc: self._with_tables(exc, taken[number]))
+        together = Together()
+
+        def work(started: Started) -> None:
+            taken: list[int] = []
+            stream = self._loader.shared(self._step, self._next_segments(taken))
+            try:
+                self._loader.feed_client(together.until_failure(stream), started)
+            except RestoreError as exc:
+                raise self._with_tables(exc, taken) from None
+
+        together.run([work] * clients)
 
     def _with_tables(self, exc: RestoreError, taken: Sequence[int]) -> RestoreError:
         """Add to a client's error whose rows it was given last: the server may not name the table."""

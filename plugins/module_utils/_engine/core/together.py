@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Optional
 
-from ..errors import RestoreError
 from ..utils.processes import Child
 
-Feed = Callable[[Iterator[bytes], Callable[[Child], None]], None]
+Started = Callable[[Child], None]
+Work = Callable[[Started], None]
 
 
 class _OtherClientError(Exception):
@@ -20,53 +20,50 @@ class _OtherClientError(Exception):
 
 
 class Together:
-    """Feeds several clients until all have ended, or one of them fails."""
+    """Runs several clients until all have ended, or one of them fails."""
 
-    def __init__(self, feed: Feed) -> None:
-        """Begin.
-
-        Args:
-            feed: Has a client load SQL to its end, and tells of the client.
-        """
-        self._feed = feed
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._children: set[Child] = set()
         self._failure: Optional[BaseException] = None
 
-    def run(
-        self,
-        streams: Sequence[Iterator[bytes]],
-        explain: Callable[[int, RestoreError], RestoreError] = lambda _number, exc: exc,
-    ) -> None:
-        """Feed each client its stream; what the first client raises that fails goes on to the caller.
+    def run(self, works: Sequence[Work], meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Run each client's work in a thread of its own; what the first raises that fails goes on to the caller.
 
         Args:
-            streams: What each client is given.
-            explain: Adds to a client's error what is known of its work; the client comes by its number.
+            works: Each starts a client, tells of it, and ends when it has ended.
+            meanwhile: Called once all have begun, in this thread; what it raises ends all clients likewise.
         """
 
-        def work(number: int, stream: Iterator[bytes]) -> None:
+        def work(one: Work) -> None:
             try:
-                self._feed(self._until_failure(stream), self._started)
-            except RestoreError as exc:
-                self._fail(explain(number, exc))
+                one(self._started)
             except BaseException as exc:  # goes on to the caller's thread
                 self._fail(exc)
 
         threads = [
-            threading.Thread(target=work, args=(number, stream), name=f"client {number + 1}")
-            for number, stream in enumerate(streams)
+            threading.Thread(target=work, args=(one,), name=f"client {number + 1}") for number, one in enumerate(works)
         ]
         for thread in threads:
             thread.start()
+        try:
+            meanwhile()
+        except BaseException as exc:  # only once no client is left
+            self._fail(exc)
         for thread in threads:
             thread.join()
         if self._failure is not None:
             raise self._failure
 
-    def _until_failure(self, stream: Iterator[bytes]) -> Iterator[bytes]:
+    @property
+    def failed(self) -> bool:
+        """Whether one has failed, so that none need go on."""
+        return self._failure is not None
+
+    def until_failure(self, stream: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield what a client is given, for as long as none has failed."""
         for chunk in stream:
-            if self._failure is not None:
+            if self.failed:
                 raise _OtherClientError
             yield chunk
 

@@ -127,6 +127,22 @@ class ArtifactWriter:
         if begun.kind == ROWS:
             self._level.learn(self.waited, self._compressing)
 
+    def append(self, segment: Segment, packed: bytes) -> None:
+        """Write a segment that another writer has packed.
+
+        Args:
+            segment: What is in it.
+            packed: Its bytes.
+
+        Raises:
+            DumpError: What encrypts it has failed.
+            StorageError: The disk is full or failing.
+        """
+        placed = dataclasses.replace(segment, offset=self._packed_bytes)
+        self._hand_on(packed)
+        self.plain_bytes += segment.plain_length
+        self.segments.append(placed)
+
     @property
     def segment_bytes(self) -> int:
         """Plain bytes in the segment so far."""

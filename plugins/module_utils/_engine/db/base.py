@@ -260,9 +260,9 @@ class Dbms(abc.ABC):
         """Whether the server says that it is at work in a database for somebody, and waits for no lock."""
         return False
 
-    def directory_checks(self, algorithm: str) -> list[Check]:
-        """Examine whether databases can be dumped into directories that are compressed by this algorithm."""
-        return [Check("parallel", "failed", f"{self.server().description} cannot be dumped in parallel.", _USE_LOGICAL)]
+    @abc.abstractmethod
+    def parallel_checks(self, algorithm: str) -> list[Check]:
+        """Examine whether databases can be dumped by several clients at once, compressed by this algorithm."""
 
     @abc.abstractmethod
     def load_command(self, database: str) -> Command:

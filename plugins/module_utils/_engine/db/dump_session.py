@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..errors import DumpError
 from ..utils.processes import Command
 from .base import DumpPlan, Inspection
 from .dump_reader import Cut, DumpReader
+from .dump_share import OneMoment
 from .figures import Figures
 
 COUNTED = "counted in the dump while it was written"
@@ -48,16 +50,30 @@ class DumpSession(abc.ABC):
         inspection: What the server said of the database before.
         plan: How it is dumped.
         reader: Follows the dump.
+        remarks: What is to be known of how it was made, in sentences.
     """
 
     def __init__(self, inspection: Inspection, plan: DumpPlan, reader: DumpReader) -> None:
         self.inspection = inspection
         self.plan = plan
         self.reader = reader
+        self.remarks: list[str] = []
 
     def commands(self) -> Iterator[Command]:
         """Yield the calls that make the dump, each after the one before has ended."""
         yield from self.plan.commands
+
+    def split(self, command: Command, jobs: int) -> AbstractContextManager[OneMoment | None]:
+        """Have several clients do what one call asks for, where that can be.
+
+        Args:
+            command: One of :meth:`commands`.
+            jobs: How many clients at most.
+
+        Returns:
+            What keeps the database as it is until they have begun; None where one client is to do it.
+        """
+        return nullcontext()
 
     def begin(self) -> None:
         """Expect a dump, after the one before has ended."""

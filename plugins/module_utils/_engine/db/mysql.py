@@ -83,12 +83,7 @@ class MySql(Dbms):
         with connect(self._engine.connect, self.instance, self.redactor) as connection:
             if not self._keeping:
                 connection.detach()
-
-            def query(statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-                with in_words(self.instance, self.redactor):
-                    result = connection.exec_driver_sql(statement, dict(parameters or {}))
-                    return [tuple(row) for row in result] if result.returns_rows else []
-
+            query = self._on(connection)
             self._own.query = query
             try:
                 yield query
@@ -98,6 +93,23 @@ class MySql(Dbms):
     def _rows(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         with self._connected() as query:
             return query(statement, parameters)
+
+    @contextlib.contextmanager
+    def _apart(self) -> Iterator[Query]:
+        """Yield a function that runs statements on a connection of its own, which is closed afterwards."""
+        with connect(self._engine.connect, self.instance, self.redactor) as connection:
+            connection.detach()
+            yield self._on(connection)
+
+    def _on(self, connection: Any) -> Query:
+        """Return a function that runs statements on a connection."""
+
+        def query(statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+            with in_words(self.instance, self.redactor):
+                result = connection.exec_driver_sql(statement, dict(parameters or {}))
+                return [tuple(row) for row in result] if result.returns_rows else []
+
+        return query
 
     def _execute(self, statement: str) -> None:
         with connect(self._engine.connect, self.instance, self.redactor) as connection:
@@ -178,7 +190,7 @@ class MySql(Dbms):
             except ServerError:  # no reason to give the dump up
                 return Figures()
 
-        yield MySqlDumpSession(self._connected, self._server, database, inspection, plan, before, figures)
+        yield MySqlDumpSession(self._connected, self._server, database, inspection, plan, before, figures, self._apart)
 
     def _moment_if_free(
         self, query: Query, database: str, contents: bool, inspection: Inspection
@@ -426,6 +438,10 @@ class MySql(Dbms):
     def dump_checks(self, database: str) -> list[Check]:
         """Examine what foretells that a dump of this database cannot be right."""
         return self._examination.dump_checks(database)
+
+    def parallel_checks(self, algorithm: str) -> list[Check]:
+        """Examine whether several clients can dump a database at once: for a moment nobody may commit."""
+        return [self._examination.lock_check()]
 
     def restore_checks(self, origin: Origin, target: str) -> list[Check]:
         """Examine whether this server can take an artifact."""

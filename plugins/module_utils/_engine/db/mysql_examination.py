@@ -18,6 +18,7 @@ from .compatibility import Clients
 from .mysql_checks import check_dump, check_instance
 from .mysql_facts import Account, DatabaseFacts, InstanceFacts
 from .mysql_inspection import Query
+from .mysql_privileges import quote_account
 
 LogIn = Callable[[Client], str]  # makes a client log in and returns what it complained of
 
@@ -77,6 +78,19 @@ class Examination:
         asked = self._asked.pop(database, None)
         found = [asked] if asked else self._databases([database], whole=False)
         return check_dump(self._server, self._account, dumper if isinstance(dumper, Client) else None, found)
+
+    def lock_check(self) -> Check:
+        """Return whether others can be kept from committing until several clients have begun to dump."""
+        account = self._account
+        if account.grants.holds("RELOAD"):
+            return Check("parallel", "ok", "Several clients can dump a database at once, in one moment.")
+        return Check(
+            "parallel",
+            "warning",
+            "The account may not keep others from committing until several dump clients have begun, so one client dumps"
+            " all rows.",
+            f"GRANT RELOAD ON *.* TO {quote_account(account.name)};",
+        )
 
     def restore_checks(self, origin: Origin, target: str) -> list[Check]:
         """Return what speaks against loading an artifact."""

@@ -10,6 +10,7 @@ both times must be in the dump, and what is in the dump must have been there one
 from __future__ import annotations
 
 import codecs
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,9 +21,12 @@ from ..utils.processes import Command
 from .base import DumpPlan, Inspection, Server
 from .dump_reader import Cut
 from .dump_session import COUNTED, DumpFacts, DumpSession
+from .dump_share import DumpShare
 from .figures import Figures
 from .mysql_dump import Definition, MySqlDumpReader
 from .mysql_inspection import Query, read_columns, read_inventory, tables_kept_elsewhere
+from .mysql_loading import MySqlLoading
+from .mysql_moment import LockedMoment, locked, parted, read_sizes, shared_out
 from .mysql_position import Point, current_point, position_of
 
 Inventory = Mapping[str, list[str]]
@@ -44,6 +48,7 @@ class MySqlDumpSession(DumpSession):
         plan: DumpPlan,
         before: Point,
         figures: Callable[[Query], Figures] = lambda _query: Figures(),
+        apart: Callable[[], AbstractContextManager[Query]] | None = None,
     ) -> None:
         """Begin.
 
@@ -55,6 +60,7 @@ class MySqlDumpSession(DumpSession):
             plan: How it is dumped.
             before: Where the binary log ended before.
             figures: Called when the dump has ended; returns what the server says of the content.
+            apart: Opens a connection that is used for nothing else; without it one client dumps at a time.
         """
         super().__init__(inspection, plan, MySqlDumpReader(dollar_quotes=server.flavour == "mysql"))
         self._connected = connected
@@ -62,6 +68,8 @@ class MySqlDumpSession(DumpSession):
         self._database = database
         self._before = before
         self._figures = figures
+        self._apart = apart
+        self._tables: list[str] = []  # that the rows are asked for by name
         self._after: Point | None = None
 
     def commands(self) -> Iterator[Command]:
@@ -74,8 +82,63 @@ class MySqlDumpSession(DumpSession):
         tables = [os.fsdecode(each.name) for each in self.reader.definitions if each.kind == "table"]
         if sum(len(os.fsencode(name)) + 1 for name in tables) > _ARGUMENT_BYTES:
             tables = []
+        self._tables = tables
         for command in others:
             yield dataclasses.replace(command, arguments=(*command.arguments, *tables))
+
+    @contextlib.contextmanager
+    def split(self, command: Command, jobs: int) -> Iterator[LockedMoment | None]:
+        """Have several clients dump the rows, in one moment; one client where others cannot be kept from committing."""
+        if self._apart is None or jobs < 2 or len(self._tables) < 2 or not dumps_only_rows(command):
+            yield None
+            return
+        if self.inspection.settings.get("system_versioned_tables"):
+            self.remarks.append(
+                "One client dumped all rows: those of system-versioned tables need settings of their own."
+            )
+            yield None
+            return
+        with contextlib.ExitStack() as stack:
+            moment: LockedMoment | None = None
+            try:
+                moment = self._locked(stack, command, jobs)
+            except ServerError as exc:
+                self.remarks.append(
+                    "One client dumped all rows: others could not be kept from committing until several had begun."
+                    f" {exc.message}"
+                )
+            yield moment
+
+    def _locked(self, stack: contextlib.ExitStack, command: Command, jobs: int) -> LockedMoment | None:
+        if self._apart is None:
+            return None
+        flavour = self._server.flavour
+        with self._connected() as query:
+            sizes = read_sizes(query, self._database)
+        shares = shared_out(self._tables, sizes, jobs)
+        apart = stack.enter_context(self._apart())
+        stack.enter_context(locked(apart, flavour))
+        self._before = self._now()
+        frames = MySqlLoading(dollar_quotes=False).can_wait
+        parts = [
+            (each, DumpShare(MySqlDumpReader(dollar_quotes=flavour == "mysql"), frames))
+            for each in parted(command, self._tables, shares)
+        ]
+
+        def passed() -> None:
+            self._after = self._now()
+
+        return LockedMoment(parts, apart, flavour, passed, self._take_shares)
+
+    def _take_shares(self, shares: Sequence[DumpShare]) -> None:
+        """Take note of the rows that several clients wrote."""
+        readers = [share.reader for share in shares]
+        for reader in readers:
+            self.reader.rows |= reader.rows
+            self.reader.doubt = self.reader.doubt or reader.doubt
+        positions = [reader.remarks for reader in readers if isinstance(reader, MySqlDumpReader)]
+        if all(each == positions[0] for each in positions):
+            self.reader.remarks += positions[0]
 
     def feed(self, chunk: bytes) -> Sequence[Cut]:
         """Take note of the next bytes of the dump, and return where the stream may be cut."""
@@ -137,6 +200,11 @@ class MySqlDumpSession(DumpSession):
             else:
                 unexpected.append(f"{definition.kind} {names[0] if names else repr(definition.name)}")
         return held, unexpected
+
+
+def dumps_only_rows(command: Command) -> bool:
+    """Tell whether a call asks for rows and for nothing else."""
+    return "--no-create-info" in command.arguments and "--no-data" not in command.arguments
 
 
 def _readings(query: Query, definition: Definition) -> list[str]:

@@ -251,7 +251,7 @@ class PostgreSql(Dbms):
     @contextlib.contextmanager
     def directory_session(self, database: str, options: DirectoryOptions) -> Iterator[PostgreSqlDirectorySession]:
         """Look at a database and watch over a dump of it into a directory, to be made while the context lasts."""
-        refuse_failed(self.directory_checks(options.algorithm))
+        refuse_failed(self.parallel_checks(options.algorithm))
         directories = PostgreSqlDirectory(self._client("pg_restore"), self.processes)
         with self._connected(database) as query:
             snapshot = take_snapshot(query)
@@ -283,7 +283,7 @@ class PostgreSql(Dbms):
         """Whether a session in a database runs a statement and waits for no lock."""
         return bool(self._rows(_WORKING, (database,)))
 
-    def directory_checks(self, algorithm: str) -> list[Check]:
+    def parallel_checks(self, algorithm: str) -> list[Check]:
         """Examine whether there are clients that can write and read directories compressed by this algorithm."""
         return [check_directory_dump(self._examination.clients("pg_dump", "pg_restore"), algorithm)]
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from vya_backupdb.config import Config, HoldBack, Limits, Policy, parse_config
+from vya_backupdb.config import Config, HoldBack, Limits, parse_config
 from vya_backupdb.core.pace import Pace
 from vya_backupdb.core.turns import Turns, busyness
 from vya_backupdb.db.base import Dbms, Load
@@ -141,11 +141,6 @@ def test_limits_are_the_last_good_values(load: Load, busy: bool) -> None:
 def test_a_rate_at_which_no_dump_could_be_made(value: str) -> None:
     with pytest.raises(ValueError, match=value):
         Limits(bandwidth=value)
-
-
-def test_a_rate_that_could_not_be_kept() -> None:
-    with pytest.raises(ValueError, match="bounds the strategy logical only"):
-        Policy(name="all", strategy="parallel", limits={"bandwidth": "50MiB"})
 
 
 def test_a_rate_in_words() -> None:

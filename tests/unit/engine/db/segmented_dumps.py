@@ -95,25 +95,34 @@ def mysql(tables: dict[str, list[str]]) -> bytes:
     return "".join(made).encode()
 
 
-def mysql_in_calls(tables: dict[str, list[str]]) -> bytes:
-    """Three calls: definitions, rows as MariaDB frames them, triggers."""
-    header = "/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump 10.19\n"
-    header += "/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */;\n/*!40101 SET NAMES {} */;\n"
-    footer = "/*!40101 SET CHARACTER_SET_CLIENT=@OLD_CHARACTER_SET_CLIENT */;\n\n-- Dump completed on 2026-01-01\n"
-    made = [header.format("utf8mb4"), *(f"CREATE TABLE `{name}` (c text);\n" for name in tables), footer]
-    made.append(header.format("binary"))
+_HEADER = (
+    "/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump 10.19\n"
+    "/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */;\n/*!40101 SET NAMES {} */;\n"
+)
+_FOOTER = "/*!40101 SET CHARACTER_SET_CLIENT=@OLD_CHARACTER_SET_CLIENT */;\n\n-- Dump completed on 2026-01-01\n"
+
+
+def mysql_rows(tables: dict[str, list[str]]) -> bytes:
+    """Rows alone, as MariaDB frames them."""
+    made = [_HEADER.format("binary")]
     for name, rows in tables.items():
         made.append(
             f"SET @OLD_AUTOCOMMIT=@@AUTOCOMMIT, @@AUTOCOMMIT=0;\n/*!40000 ALTER TABLE `{name}` DISABLE KEYS */;\n"
         )
         made += [f"INSERT INTO `{name}` VALUES\n({_mysql_text(row)});\n" for row in rows]
         made.append(f"/*!40000 ALTER TABLE `{name}` ENABLE KEYS */;\nCOMMIT;\nSET AUTOCOMMIT=@OLD_AUTOCOMMIT;\n")
-    made += [footer, header.format("utf8mb4")]
-    made += [
+    return "".join([*made, _FOOTER]).encode()
+
+
+def mysql_in_calls(tables: dict[str, list[str]]) -> bytes:
+    """Three calls: definitions, rows, triggers."""
+    header = _HEADER.format("utf8mb4")
+    definitions = [header, *(f"CREATE TABLE `{name}` (c text);\n" for name in tables), _FOOTER]
+    programs = [
         f"DELIMITER ;;\nCREATE TRIGGER t_{name} BEFORE INSERT ON `{name}` FOR EACH ROW BEGIN END ;;\nDELIMITER ;\n"
         for name in tables
     ]
-    return "".join([*made, footer]).encode()
+    return "".join(definitions).encode() + mysql_rows(tables) + "".join([header, *programs, _FOOTER]).encode()
 
 
 NAMES = st.sampled_from(["a", "b", "c"])
