@@ -46,7 +46,7 @@ $(STAGES):
 benchmark: setup ## Measure ours and others': SIZE=1G RUNS=5 HOST=trixie, all optional; see tests/benchmark/README.md
 	@$(PYTHON) tests/benchmark/benchmark.py $(if $(SIZE),--size=$(SIZE)) $(if $(RUNS),--runs=$(RUNS)) \
 	  $(if $(HOST),--host=$(HOST)) $(if $(DBMS),--dbms=$(DBMS)) $(if $(PARTS),--parts=$(PARTS)) \
-	  $(if $(MANY),--many=$(MANY)) $(if $(ONLY),--only=$(ONLY)) $(if $(PACKAGES),--packages=$(PACKAGES))
+	  $(if $(MANY),--many=$(MANY)) $(if $(ONLY),--only="$(ONLY)") $(if $(PACKAGES),--packages=$(PACKAGES))
 
 comparison: setup ## The same faults done to other tools and to ours; README=1 puts the tables into README.md
 	@scripts/setup.sh comparison

@@ -84,7 +84,11 @@ def main() -> int:
     parser.add_argument("--many", type=int, default=300, help="small databases (default: %(default)s)")
     parser.add_argument("--dbms", choices=("", "mariadb", "mysql", "postgresql"), default="", help="default: both")
     parser.add_argument("--parts", type=lambda text: text.split(","), default=PARTS, help=f"of {','.join(PARTS)}")
-    parser.add_argument("--only", default="", help="cases whose name holds this, and those they are compared with")
+    parser.add_argument(
+        "--only",
+        default="",
+        help="cases whose name holds one of these texts, parted by ;, and those they are compared with",
+    )
     parser.add_argument("--packages", type=Path, help="a directory with further .deb files to install on the host")
     parser.add_argument("--show", type=Path, help="run nothing, show the results of this file again")
     args = parser.parse_args()

@@ -21,6 +21,7 @@ import pymysql
 import pytest
 from fingerprint import compare
 from servers import ACCOUNT, PASSWORD, Host, Server
+from test_sealing import binary_log
 
 from vya_backupdb.core.concurrent import ConcurrentDump
 from vya_backupdb.core.manifest import Manifest, read_manifest
@@ -31,6 +32,7 @@ from vya_backupdb.utils.processes import Child
 ACCOUNTS, TABLES = 40, 6
 NAMES = [f"account%{number}`" for number in range(TABLES)]
 TOTAL = TABLES * ACCOUNTS * 1000
+__all__ = ["binary_log"]  # a fixture
 _ROW = re.compile(rb"\((\d+),(-?\d+),(?:_binary )?'[^']*'\)")
 
 
@@ -154,6 +156,19 @@ def test_money_that_moves_adds_up_in_every_dump(
             assert set(manifest.rows.items()) == {*((name, ACCOUNTS) for name in NAMES), ("large", 8), ("no_rows", 0)}
             assert not manifest.row_counts["approximate"]
     assert sums == [TOTAL] * 4
+
+
+@pytest.mark.parametrize("server", ["mysql"], indirect=True)
+@pytest.mark.usefixtures("server", "binary_log")
+def test_all_clients_are_at_the_same_place_of_the_binary_log(mysql: Server, host: Host, made: str) -> None:
+    with money_on_the_move(mysql) as moved:
+        for _round in range(3):
+            before = moved[0]
+            position = backup(host)[1].position
+            assert moved[0] > before
+            assert position["type"] == "binlog"
+            assert not position["approximate"]
+            assert position["from"] == position["to"]
 
 
 def test_it_is_one_ordinary_file_and_comes_back_by_several_clients_and_by_the_vendors_alone(
@@ -287,6 +302,22 @@ def test_a_client_that_is_killed_ends_all_of_them(
     assert all(child.process.poll() is not None for child in children)
 
 
-def test_whether_tables_can_be_locked_is_examined(host: Host, mysql: Server) -> None:
+def examined(host: Host) -> tuple[str, str]:
+    """Return what the check of this strategy says, and its hint."""
     (check,) = [c for c in host.engine().check(database_id="test-mysql").checks if c["check"] == "parallel"]
-    assert check["status"] == "ok"
+    return check["status"], check["hint"]
+
+
+def test_an_account_that_may_not_lock_leaves_all_to_one_client(host: Host, mysql: Server, made: str) -> None:
+    assert examined(host) == ("ok", "")
+    account = f"{ACCOUNT}@localhost"
+    own = ", FLUSH_TABLES" if mysql.flavour == "mysql" else ""
+    mysql.sql(f"REVOKE RELOAD{own} ON *.* FROM {account};")
+    try:
+        status, hint = examined(host)
+        _artifact, manifest = backup(host)
+    finally:
+        mysql.sql(f"GRANT ALL ON *.* TO {account} WITH GRANT OPTION;")
+    assert (status, hint) == ("warning", f"GRANT RELOAD ON *.* TO '{ACCOUNT}'@'localhost';")
+    assert manifest.rows["large"] == 8
+    assert manifest.warnings[0].startswith("One client dumped all rows: others could not be kept from committing")

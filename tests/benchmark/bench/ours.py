@@ -19,7 +19,8 @@ INSTANCE = "bench-01"
 # A new variant is one entry: its name and what its policy says beyond the defaults.
 VARIANTS: dict[str, dict[str, Any]] = {
     "gzip 1": {"compression": {"algorithm": "gzip", "level": 1}},
-    "gzip 6": {"compression": {"algorithm": "gzip", "level": 6}},
+    "zstd 3": {"compression": {"algorithm": "zstd", "level": 3}},
+    "parallel, zstd 3": {"strategy": "parallel", "compression": {"algorithm": "zstd", "level": 3}},
 }
 DEFAULT = "gzip 1"
 # Runs in the engine's Python: what the module backup_credentials does on a host.
@@ -77,7 +78,7 @@ def backup_cases(work: Path, server: Server) -> list[Case]:
     """Return a case for each variant."""
     cases = []
     for name, policy in VARIANTS.items():
-        ours = Installation(work / f"ours-{name.replace(' ', '-')}", server, policy)
+        ours = Installation(work / f"ours-{name.replace(',', '').replace(' ', '-')}", server, policy)
         cases.append(
             Case(
                 f"ours, {name}",

@@ -82,7 +82,7 @@ class Examination:
     def lock_check(self) -> Check:
         """Return whether others can be kept from committing until several clients have begun to dump."""
         account = self._account
-        if account.grants.holds("RELOAD"):
+        if any(account.grants.holds(each) for each in ("RELOAD", "FLUSH_TABLES")):  # the latter of MySQL alone
             return Check("parallel", "ok", "Several clients can dump a database at once, in one moment.")
         return Check(
             "parallel",

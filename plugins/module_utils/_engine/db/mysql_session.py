@@ -103,6 +103,7 @@ class MySqlDumpSession(DumpSession):
             try:
                 moment = self._locked(stack, command, jobs)
             except ServerError as exc:
+                stack.close()
                 self.remarks.append(
                     "One client dumped all rows: others could not be kept from committing until several had begun."
                     f" {exc.message}"
