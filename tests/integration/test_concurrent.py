@@ -23,7 +23,7 @@ from fingerprint import compare
 from servers import ACCOUNT, PASSWORD, Host, Server
 from test_sealing import binary_log
 
-from vya_backupdb.core.concurrent import ConcurrentDump
+from vya_backupdb.core.concurrent_dump import ConcurrentDump
 from vya_backupdb.core.manifest import Manifest, read_manifest
 from vya_backupdb.db import mysql_inspection, mysql_moment
 from vya_backupdb.db.dump_share import DumpShare

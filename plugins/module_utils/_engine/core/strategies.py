@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from .concurrent import ConcurrentDump
+from .concurrent_dump import ConcurrentDump
+from .directory_dump import DirectoryDump
 from .dump import Dump, Task
 from .logical import LogicalDump
-from .parallel import DirectoryDump
 
 # By strategy, and where it differs by the make of the server, that.
 _DUMPS: dict[str, type[Dump]] = {"logical": LogicalDump, "parallel": ConcurrentDump}
