@@ -12,7 +12,7 @@ each client waits in memory.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Optional
 
 from ..db.dump_share import DumpShare
@@ -48,7 +48,7 @@ class Interleaver:
         """Return what takes the segments of one client."""
         return Strand(self, share, self._algorithm, self._level())
 
-    def take_rows(self, share: DumpShare, start: int, text: bytes, segment: Segment, packed: bytes) -> None:
+    def take_rows(self, share: DumpShare, start: int, text: bytes, segment: Segment, packed: Sequence[bytes]) -> None:
         """Take a segment of rows, and what the client wrote before it beside rows.
 
         Args:
@@ -56,7 +56,7 @@ class Interleaver:
             start: Where the text begins, in bytes from the beginning of what the client wrote.
             text: What it wrote; of what all have in common the first is kept.
             segment: The segment of rows.
-            packed: Its bytes.
+            packed: Its bytes, in pieces.
 
         Raises:
             DumpError: The clients do not begin alike.
@@ -157,10 +157,9 @@ class Strand:
         if self._kind == ROWS:
             self._packer.waited = self.waited
             self._packer.end(tables)
-            packed = b"".join(self._pieces)
-            self._pieces.clear()
             segment = self._packer.segments.pop()
-            self._interleaver.take_rows(self._share, self._text_start, bytes(self._text), segment, packed)
+            self._interleaver.take_rows(self._share, self._text_start, bytes(self._text), segment, self._pieces)
+            self._pieces.clear()
             self._text.clear()
             self._text_start = self._passed
 

@@ -127,19 +127,20 @@ class ArtifactWriter:
         if begun.kind == ROWS:
             self._level.learn(self.waited, self._compressing)
 
-    def append(self, segment: Segment, packed: bytes) -> None:
+    def append(self, segment: Segment, packed: Sequence[bytes]) -> None:
         """Write a segment that another writer has packed.
 
         Args:
             segment: What is in it.
-            packed: Its bytes.
+            packed: Its bytes, in pieces.
 
         Raises:
             DumpError: What encrypts it has failed.
             StorageError: The disk is full or failing.
         """
         placed = dataclasses.replace(segment, offset=self._packed_bytes)
-        self._hand_on(packed)
+        for piece in packed:
+            self._hand_on(piece)
         self.plain_bytes += segment.plain_length
         self.segments.append(placed)
 

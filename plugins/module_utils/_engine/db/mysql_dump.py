@@ -16,6 +16,7 @@ _HEAD_BYTES = 64 * 1024  # what is kept of a statement, to see what it defines
 _HEADER_BYTES = 2 * 1024 * 1024  # 4,096 columns with the longest names fit
 _LINE_BYTES = 64 * 1024
 _TAG_BYTES = 300
+_BYTES_FOR_AN_ESCAPE = 50  # with more of them, they are found faster one way than the other
 _WINDOW_BYTES = 64 * 1024  # matching needs memory for each step, so this much at a time
 
 _SPACE = re.compile(rb"\s*")
@@ -302,7 +303,7 @@ class MySqlDumpReader(DumpReader):
 
     def _count(self, piece: bytes) -> None:
         if b"\\'" in piece:
-            piece = piece.replace(b"\\\\", b"").replace(b"\\'", b"")
+            piece = _without_escapes(piece)
         # Removing two neighbouring quotes leaves all else as much inside or outside as it was.
         skeleton = piece.translate(None, _NOT_STRUCTURE).replace(b"''", b"")
         if self._quoted or b"'" in skeleton:
@@ -438,6 +439,25 @@ def _comment_start(data: bytes, position: int) -> bool | None:
     if len(data) - position < 3:
         return None if b"--".startswith(data[position:]) else False
     return data.startswith(b"--", position) and data[position + 2] <= 32
+
+
+def _without_escapes(piece: bytes) -> bytes:
+    """Return what is left without backslashes and what each of them escapes; the last one is not the end.
+
+    Splitting at one byte is several times faster than replacing two, as long as there are few of them.
+    """
+    parts = piece.split(b"\\", len(piece) // _BYTES_FOR_AN_ESCAPE)
+    if b"\\" in parts[-1]:
+        return piece.replace(b"\\\\", b"").replace(b"\\'", b"")
+    kept = parts[:1]
+    whole = False  # whether the part comes after an escaped backslash
+    for part in parts[1:]:
+        if whole or part:
+            kept.append(part if whole else part[1:])
+            whole = False
+        else:
+            whole = True
+    return b"".join(kept)
 
 
 def _undecided(data: bytes) -> int:

@@ -11,6 +11,7 @@ from hostile_dumps import Dump, check_any_cut_off_is_noticed, hostile, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vya_backupdb.db import mysql_dump
 from vya_backupdb.db.mysql_dump import MySqlDumpReader, defined_object
 
 HEADER = (
@@ -307,3 +308,15 @@ def test_statements_of_any_length_are_read_in_constant_memory() -> None:
     assert following.unfinished() == ""
     assert following.rows == {"t": 2}
     assert peak < 20_000_000
+
+
+@given(st.binary().map(lambda text: text.replace(b"\x00", b"\\").replace(b"\x01", b"'")), st.integers(1, 60))
+def test_escapes_are_found_alike_whether_they_are_few_or_many(text: bytes, few: int) -> None:
+    text = text.rstrip(b"\\")
+    quotes, position = 0, 0
+    while position < len(text):
+        quotes += text[position : position + 1] == b"'"
+        position += 2 if text[position : position + 1] == b"\\" else 1
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(mysql_dump, "_BYTES_FOR_AN_ESCAPE", few)
+        assert mysql_dump._without_escapes(text).count(b"'") == quotes
