@@ -14,8 +14,9 @@ from typing import Any
 from ..errors import DumpError
 from ..utils.processes import Command
 from .base import DumpPlan, Inspection
-from .dump_reader import Cut, DumpReader
+from .dump_reader import DumpReader
 from .dump_share import OneMoment
+from .dump_watch import DumpWatch
 from .figures import Figures
 
 COUNTED = "counted in the dump while it was written"
@@ -43,20 +44,19 @@ class DumpFacts:
     figures: Figures = field(default_factory=Figures)
 
 
-class DumpSession(abc.ABC):
+class DumpSession(DumpWatch, abc.ABC):
     """Watches over one dump.
 
     Attributes:
         inspection: What the server said of the database before.
         plan: How it is dumped.
-        reader: Follows the dump.
         remarks: What is to be known of how it was made, in sentences.
     """
 
     def __init__(self, inspection: Inspection, plan: DumpPlan, reader: DumpReader) -> None:
+        super().__init__(reader)
         self.inspection = inspection
         self.plan = plan
-        self.reader = reader
         self.remarks: list[str] = []
 
     def commands(self) -> Iterator[Command]:
@@ -74,35 +74,6 @@ class DumpSession(abc.ABC):
             What keeps the database as it is until they have begun; None where one client is to do it.
         """
         return nullcontext()
-
-    def begin(self) -> None:
-        """Expect a dump, after the one before has ended."""
-        self.reader.begin()
-
-    def feed(self, chunk: bytes) -> Sequence[Cut]:
-        """Take note of the next bytes of the dump, and return where the stream may be cut.
-
-        Raises:
-            ServerError: The server had to be asked for something and did not answer.
-        """
-        return self.reader.feed(chunk)
-
-    @property
-    def settled(self) -> int:
-        """Bytes from the beginning in which no further place to cut will be found."""
-        return self.reader.settled
-
-    def rows_so_far(self, table: str) -> int:
-        """Return how many rows of a table have passed."""
-        return self.reader.rows[table]
-
-    def opening(self, table: str) -> str:
-        """Return the statement that a table's rows are part of; empty where each piece of rows has its own."""
-        return self.reader.opening(table)
-
-    def unfinished(self) -> str:
-        """Return where the dump stopped short, for the end of a sentence; empty if its end was the true one."""
-        return self.reader.unfinished()
 
     @abc.abstractmethod
     def conclude(self) -> DumpFacts:

@@ -12,13 +12,13 @@ from typing import Protocol
 from ..errors import DumpError
 from ..utils.processes import Command
 from .dump_reader import Cut, DumpReader
+from .dump_watch import DumpWatch
 
 
-class DumpShare:
+class DumpShare(DumpWatch):
     """Follows what one of the clients writes: settings, the rows of its tables with what frames each, settings again.
 
     Attributes:
-        reader: Follows the dump.
         begun: Set once a row may have come: the client has its snapshot then.
         opening_statements: Those before all rows and frames: they set up the session that loads them.
         opening_end: Where the last of them ends, in bytes from the beginning.
@@ -30,10 +30,10 @@ class DumpShare:
         """Begin.
 
         Args:
-            reader: Follows the dump.
+            reader: Understands the dump.
             frames: Tells whether a statement frames the rows of a table, and sets nothing for those of others.
         """
-        self.reader = reader
+        super().__init__(reader)
         self.begun = threading.Event()
         self.opening_statements: list[bytes] = []
         self.opening_end = 0
@@ -43,39 +43,18 @@ class DumpShare:
         self._closing_from = 0
         reader.tell = self._heard
 
-    def begin(self) -> None:
-        """Expect a dump."""
-        self.reader.begin()
-
     def feed(self, chunk: bytes) -> Sequence[Cut]:
         """Take note of the next bytes, and return where they may be cut.
 
         Raises:
             DumpError: They are in an order that lets nobody put other clients' rows between them.
         """
-        cuts = self.reader.feed(chunk)
+        cuts = super().feed(chunk)
         if self.reader.rows:
             self.begun.set()
         if self.closing_statements and any(cut.table and cut.offset >= self._closing_from for cut in cuts):
             raise self._refusal()
         return cuts
-
-    @property
-    def settled(self) -> int:
-        """Bytes from the beginning in which no further place to cut will be found."""
-        return self.reader.settled
-
-    def rows_so_far(self, table: str) -> int:
-        """Return how many rows of a table have passed."""
-        return self.reader.rows[table]
-
-    def opening(self, table: str) -> str:
-        """Return the statement that a table's rows are part of; empty where each piece of rows has its own."""
-        return self.reader.opening(table)
-
-    def unfinished(self) -> str:
-        """Return where the dump stopped short; empty if its end was the true one."""
-        return self.reader.unfinished()
 
     def _heard(self, statement: bytes) -> None:
         if self._frames(statement):

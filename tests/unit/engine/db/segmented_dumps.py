@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from hypothesis import strategies as st
 
 from vya_backupdb.core.segmentation import Segmenter
-from vya_backupdb.db.dump_reader import Cut, DumpReader
+from vya_backupdb.db.dump_reader import DumpReader
+from vya_backupdb.db.dump_watch import DumpWatch
 
 
 class Kept:
@@ -37,29 +36,9 @@ class Kept:
         return len(self._data)
 
 
-class Reading:
-    """A reader as a session shows it."""
-
-    def __init__(self, reader: DumpReader) -> None:
-        self.reader = reader
-
-    def feed(self, chunk: bytes) -> Sequence[Cut]:
-        return self.reader.feed(chunk)
-
-    @property
-    def settled(self) -> int:
-        return self.reader.settled
-
-    def rows_so_far(self, table: str) -> int:
-        return self.reader.rows[table]
-
-    def opening(self, table: str) -> str:
-        return self.reader.opening(table)
-
-
 def segmented(reader: DumpReader, dump: bytes, size: int) -> Kept:
     kept = Kept()
-    segmenter = Segmenter(kept, Reading(reader))
+    segmenter = Segmenter(kept, DumpWatch(reader))
     for start in range(0, len(dump), size):
         segmenter.feed(dump[start : start + size])
     segmenter.finish()
