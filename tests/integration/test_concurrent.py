@@ -153,6 +153,7 @@ def test_money_that_moves_adds_up_in_every_dump(
             assert len(clients) == 4 * round_
             assert moved[0] > before  # nobody waits longer than until all have begun
             assert manifest.warnings == ()
+            assert manifest.tool["clients"] == 4
             assert set(manifest.rows.items()) == {*((name, ACCOUNTS) for name in NAMES), ("large", 8), ("no_rows", 0)}
             assert not manifest.row_counts["approximate"]
     assert sums == [TOTAL] * 4
@@ -240,6 +241,7 @@ def test_a_lock_that_is_not_had_in_time_leaves_all_to_one_client(
             _artifact, manifest = backup(host)
             busy.join()
     assert manifest.rows["large"] == 8
+    assert "clients" not in manifest.tool
     (warning,) = manifest.warnings
     assert warning.startswith("One client dumped all rows: others could not be kept from committing")
 

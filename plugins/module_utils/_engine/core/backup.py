@@ -280,6 +280,7 @@ class BackupRunner:
                 "name": plan.commands[0].program,
                 "version": plan.client_version,
                 "calls": [list(command.arguments[1:]) for command in plan.commands],
+                **({"clients": session.clients} if session.clients > 1 else {}),
             },
             "settings": session.inspection.settings,
             "engine_version": __version__,

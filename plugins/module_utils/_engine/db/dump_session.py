@@ -51,6 +51,7 @@ class DumpSession(DumpWatch, abc.ABC):
         inspection: What the server said of the database before.
         plan: How it is dumped.
         remarks: What is to be known of how it was made, in sentences.
+        clients: How many clients dump rows at once.
     """
 
     def __init__(self, inspection: Inspection, plan: DumpPlan, reader: DumpReader) -> None:
@@ -58,6 +59,7 @@ class DumpSession(DumpWatch, abc.ABC):
         self.inspection = inspection
         self.plan = plan
         self.remarks: list[str] = []
+        self.clients = 1
 
     def commands(self) -> Iterator[Command]:
         """Yield the calls that make the dump, each after the one before has ended."""

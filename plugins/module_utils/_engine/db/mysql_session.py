@@ -126,6 +126,8 @@ class MySqlDumpSession(DumpSession):
             for each in parted(command, self._tables, shares)
         ]
 
+        self.clients = len(parts)
+
         def passed() -> None:
             self._after = self._now()
 
