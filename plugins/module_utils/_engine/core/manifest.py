@@ -92,7 +92,8 @@ class Manifest:
         sha256: Checksum of the artifact, hexadecimal; of a directory, that of what ``sha256sum *`` prints in it.
         md5: The same by MD5, where the policy asks for it.
         dbms: The server: ``flavour`` (mariadb, mysql, postgresql), ``version``, ``description``.
-        tool: The client that dumped: ``name``, ``version``, and of its ``calls`` the arguments; ``clients`` where several dumped rows.
+        tool: The client that dumped: ``name``, ``version``, and of its ``calls`` the arguments; how many
+            ``clients`` dumped rows, where those were several.
         compression: ``algorithm`` and ``level``.
         encryption: ``method`` and ``recipients``; None where it is not encrypted.
         settings: The database's own settings (character set, encoding, collation, owner …).
