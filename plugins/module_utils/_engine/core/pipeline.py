@@ -121,10 +121,11 @@ def dump_segments(
         chunks = read_child(child, stall_timeout=stall_timeout, timeout=timeout)
         watch.begin()
         segmenter = Segmenter(writer, watch)
+        chunk = b""
         while True:
             began = time.perf_counter()
+            pace(len(chunk))  # once it has been seen: others may wait for what it tells
             chunk = next(chunks, b"")
-            pace(len(chunk))
             writer.waited += time.perf_counter() - began
             if not chunk:
                 break

@@ -78,6 +78,24 @@ def dump(writer: ArtifactWriter, script: str, processes: ProcessTable | None = N
     return dump_segments(writer, processes or ProcessTable(), shell(script), Watch(), explain=explain, **limits)
 
 
+def test_what_was_read_is_seen_before_it_is_paid_for(tmp_path: Path) -> None:
+    partial = PartialFile(tmp_path / "x.sql.gz")
+    watch = Watch()
+    paid: list[tuple[int, int]] = []
+    dump_segments(
+        artifact_writer(Store(partial), 1),
+        ProcessTable(),
+        shell("printf 'row\\n'; sleep 0.2; printf 'another\\n-- end\\n'"),
+        watch,
+        stall_timeout=MINUTE,
+        timeout=MINUTE,
+        explain=lambda _text: "",
+        pace=lambda count: paid.append((count, len(watch.seen))),
+    )
+    partial.discard()
+    assert paid == [(0, 0), (4, 4), (15, 19)]
+
+
 def test_a_whole_dump_is_stored_counted_and_hashed(tmp_path: Path) -> None:
     partial = PartialFile(tmp_path / "x.sql.gz")
     store = Store(partial, ("sha256", "md5"))
