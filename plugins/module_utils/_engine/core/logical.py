@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -110,8 +111,9 @@ class LogicalDump(Dump):
 
     def _level(self, session: DumpSession) -> Level:
         compression = self._task.policy.compression
-        return Level(compression.algorithm, compression.level, session.inspection.size_bytes, self._earlier_level())
+        return Level(compression.algorithm, compression.level, session.inspection.size_bytes, self._earlier_level)
 
+    @functools.cached_property
     def _earlier_level(self) -> Optional[int]:
         """Return the level at which the newest artifact of this database ended, where it was chosen likewise."""
         task, compression = self._task, self._task.policy.compression
