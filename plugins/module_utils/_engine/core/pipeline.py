@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The one pass over a dump: client → compression → (encryption) → checksum → file, in constant memory.
 
-Reads as much as the pipe holds, and lets the client wait while we are busy. The bulk of the work (deflate, SHA-256,
+Lets the client wait while we are busy, once the pipe is full. The bulk of the work (deflate, SHA-256,
 read, write) releases Python's global lock, so several dumps run side by side in threads.
 """
 
@@ -27,7 +27,7 @@ from .manifest import Segment
 from .segmentation import Following, Segmenter, SegmentSink
 
 # Read at a time of a dump: less than the blocks that the C library asks the system for anew each time
-# (utils/memory.py), whose pages the kernel has to clear. With a megabyte, a backup takes a quarter more time for that.
+# (utils/memory.py), whose pages the kernel has to clear. With a megabyte, passing a dump on takes a quarter more time.
 _READ_BYTES = 240 * 1024
 
 
