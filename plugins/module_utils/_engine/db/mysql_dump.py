@@ -25,6 +25,7 @@ _DELIMITER = re.compile(rb"DELIMITER +(\S+)\s*\Z", re.IGNORECASE)
 # do the same, but Python 3.11.2 matches them wrongly.)
 _NAME = rb"`[^`]*(?:``[^`]*)*`(?!`)"
 _INSERT = re.compile(rb"INSERT INTO (" + _NAME + rb") (?:\((?:" + _NAME + rb"|[\w$\x80-\xff, ])*\) )?VALUES\s")
+_OTHER_LINE_END = re.compile(rb"\n(?:(?<!\),\n)|(?!\())")
 _KEYS = re.compile(rb"/\*!40000 ALTER TABLE (" + _NAME + rb") DISABLE KEYS \*/;\Z")
 _SET_MODE = re.compile(rb"/\*!\d+ SET (?:@\w+=@@SQL_MODE, )?sql_mode\s*=\s*'?([^'*]*)", re.IGNORECASE)
 _SET_CHARSET = re.compile(rb"(?:/\*!\d+ )?SET character_set_client\s*=\s*(@?\w+)", re.IGNORECASE)
@@ -203,7 +204,7 @@ class MySqlDumpReader(DumpReader):
 
     def unfinished(self) -> str:
         """Return where the stream stopped short, for the end of a sentence; empty if it ended as a whole dump does."""
-        if self._state == self._values:
+        if self._state in (self._values, self._lines):
             return f"in the data of table {self._table}"
         if not self.between_statements:
             return "in a statement"
@@ -283,8 +284,35 @@ class MySqlDumpReader(DumpReader):
         self._table, self._in_table = table, True
         self._cut(start, table)
         self._quoted, self._depth = False, 0
-        self._state = self._values
+        self._state = self._lines if header.group().endswith(b"\n") else self._values
         return header.end()
+
+    # ---- rows that are lines, as MariaDB's newer clients write them
+
+    def _lines(self, data: bytes, position: int) -> int:
+        """Count rows by their line ends, of which there are none in texts: the client escapes them.
+
+        mysql_real_escape_string() does so unless the session has NO_BACKSLASH_ESCAPES, and the client sets its own
+        sql_mode. A line end that is neither between two rows nor after the last shows another client at work: from the
+        last row before it on, quotes are followed.
+        """
+        if position == len(data):
+            return position
+        other = _OTHER_LINE_END.search(data, position)
+        if other and other.end() == len(data) and data.endswith(b"),\n"):
+            other = None  # what follows it is not there yet
+        if data[position] != ord("(") or (other and not data.endswith(b");\n", position, other.end())):
+            self._state = self._values
+            return self._values(data, position)
+        if other:
+            self.rows[self._table] += data.count(b"),\n(", position, other.end()) + 1
+            self._state, self._epilogue = self._between, False
+            return other.end()
+        following = data.rfind(b"\n(", position) + 1 or position
+        self.rows[self._table] += data.count(b"),\n(", position, following + 1)
+        if len(data) - following > _LINE_BYTES:
+            self._state = self._values
+        return following
 
     # ---- rows: outside of texts there are only numbers, NULL, hexadecimal digits and the brackets of each row
 

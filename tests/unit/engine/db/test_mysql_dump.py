@@ -56,12 +56,12 @@ def comment(text: str) -> str:
 
 
 names = hostile.map(lambda text: text[:60] or "n")
-values = st.one_of(
+line_values = st.one_of(
     hostile.map(escaped),
-    hostile.map(doubled),
     hostile.map(lambda text: "_binary " + escaped(text)),
     st.sampled_from(["NULL", "0", "-1.5e-10", "0x00FF5C2722", "''"]),
 )
+values = st.one_of(line_values, hostile.map(doubled))
 
 
 @st.composite
@@ -70,8 +70,9 @@ def rows(draw: st.DrawFn, table: str) -> tuple[str, int]:
     text, count = f"/*!40000 ALTER TABLE {name(table)} DISABLE KEYS */;\n", 0
     for _ in range(draw(st.integers(0, 3))):
         columns = draw(st.one_of(st.just(""), st.lists(names, min_size=1, max_size=3).map(columns_of)))
-        several = draw(st.lists(st.lists(values, min_size=1, max_size=4), min_size=1, max_size=5))
         one_each = draw(st.booleans())
+        row = st.lists(line_values if one_each else values, min_size=1, max_size=4)
+        several = draw(st.lists(row, min_size=1, max_size=5))
         text += f"INSERT INTO {name(table)} {columns}VALUES" + ("\n" if one_each else " ")
         text += (",\n" if one_each else ",").join(f"({','.join(row)})" for row in several) + ";\n"
         count += len(several)
@@ -219,6 +220,28 @@ def test_where_a_dump_stopped_is_said() -> None:
         assert following.unfinished() == where
 
 
+@given(PIECES, st.sampled_from(["('a\nb')", "('),\n')", "('\n(')", "(1,',\n(')", "(';\n')", "('\n')"]))
+def test_a_client_that_does_not_escape_line_ends_is_noticed(sizes: list[int], first: str) -> None:
+    several = f"(1),\n(2),\n{first},\n('),\n('),\n(');\n'),\n(3)"
+    text = f"INSERT INTO `t` VALUES\n{several};\nCREATE TABLE `u` (\n);\n"
+    following = reader()
+    read(following, (HEADER + text + FOOTER + END).encode(), sizes)
+    assert following.unfinished() == ""
+    assert following.doubt == ""
+    assert following.rows == {"t": 6}
+    assert [each.name for each in following.definitions] == [b"u"]
+
+
+@pytest.mark.parametrize("size", [1, 1000, 70_000, 1_000_000])
+def test_rows_that_are_long_lines_are_counted(size: int) -> None:
+    long = "('" + "x\\n\\'),(" * 10_000 + "')"
+    text = "INSERT INTO `t` VALUES\n(1),\n" + f"{long},\n(2),\n{long};\nINSERT INTO `t` VALUES\n(3);\n"
+    following = reader()
+    read(following, (HEADER + text + FOOTER + END).encode(), [size])
+    assert following.unfinished() == ""
+    assert following.rows == {"t": 5}
+
+
 def test_brackets_within_rows_do_not_make_rows() -> None:
     following = reader()
     read(following, b"INSERT INTO `t` VALUES (f((1),2),'x'),(g(')('),(2)),\n(((3)));\n", [7])
@@ -293,6 +316,8 @@ def test_statements_of_any_length_are_read_in_constant_memory() -> None:
     for begin, piece, end in (
         (b"INSERT INTO `t` VALUES ('", b"\\'\\\\", b"');\n"),
         (b"INSERT INTO `t` VALUES ('", b"','", b"');\n"),
+        (b"INSERT INTO `t` VALUES\n(1),\n('", b"\\'\\\\", b"');\n"),
+        (b"INSERT INTO `t` VALUES\n(1)", b",\n('x')", b";\n"),
         (b"CREATE TABLE `t` (a text comment '", b"\\'\\\\", b"');\n"),
         (b"CREATE TABLE `t` (a text comment '", b"','", b"');\n"),
         (b"-- ", b"'\\`", b"\n;\n"),
@@ -306,7 +331,7 @@ def test_statements_of_any_length_are_read_in_constant_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert following.unfinished() == ""
-    assert following.rows == {"t": 2}
+    assert following.rows == {"t": 2 + 2 + 2_000_001}
     assert peak < 20_000_000
 
 
