@@ -57,7 +57,7 @@ from .security.audit import AuditLog
 from .security.credentials import Credential, CredentialStore, open_store
 from .security.privileges import drop_to_owner
 from .utils.clock import Clock, utc_now
-from .utils.memory import return_large_blocks
+from .utils.memory import limit_kept_memory
 from .utils.processes import ProcessTable
 
 __all__ = ["Engine", "Progress"]
@@ -86,7 +86,7 @@ class Engine:
             identity: What encrypted artifacts are read with, or why it could not be read.
             clock: What tells the time.
         """
-        return_large_blocks()
+        limit_kept_memory()
         self.config = config
         self._credentials = credentials
         self._processes = ProcessTable()

@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from typing import Any, Protocol, cast
 
 from ..errors import DamageError
+from ..utils.memory import PIECE_BYTES
 
 EXTENSIONS = {"gzip": ".sql.gz", "zstd": ".sql.zst", "none": ".sql"}
 UNPACKERS = {"gzip": "gunzip -c", "zstd": "zstd -dc", "none": "cat"}  # what anyone has at hand
 AUTO = "auto"
 
 _GZIP_WINDOW = 31  # zlib's window bits for a gzip header and trailer
-_PLAIN_BYTES = 4 * 1024 * 1024  # so that a megabyte that holds a gigabyte of zeros does not cost a gigabyte
 _SMALL_BYTES = 16 * 1024 * 1024  # what the middle levels compress in a fraction of a second
 
 # ISA-L's levels give at least zlib's ratio of the same number, at several times its speed; zlib-ng's those of zlib
@@ -126,7 +126,9 @@ class Level:
 
 
 def plain_pieces(stored: Iterator[bytes], algorithm: str, what: str) -> Iterator[bytes]:
-    """Yield the plain content of what segments hold, in pieces of four megabytes at most.
+    """Yield the plain content of what segments hold, in pieces of ``PIECE_BYTES`` at most.
+
+    A megabyte that holds a gigabyte of zeros does not cost a gigabyte of memory.
 
     Args:
         stored: The stored bytes: whole segments, one after the other.
@@ -155,7 +157,7 @@ def _gzip_pieces(stored: Iterator[bytes], what: str) -> Iterator[bytes]:
         while rest:
             in_member = True
             try:
-                plain = decompressor.decompress(rest, _PLAIN_BYTES)
+                plain = decompressor.decompress(rest, PIECE_BYTES)
             except damage:
                 raise _damaged(what, "it cannot be decompressed") from None
             if plain:
@@ -186,7 +188,7 @@ def _zstd_pieces(stored: Iterator[bytes], what: str) -> Iterator[bytes]:
     reader = zstandard.ZstdDecompressor().stream_reader(cast(Any, _Readable(stored)), read_across_frames=True)
     while True:
         try:
-            plain = reader.read(_PLAIN_BYTES)
+            plain = reader.read(PIECE_BYTES)
         except zstandard.ZstdError:
             raise _damaged(what, "it cannot be decompressed") from None
         if not plain:

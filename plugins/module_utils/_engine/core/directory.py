@@ -18,7 +18,8 @@ from ..db.base import version_number
 from ..db.directory import Part
 from ..db.factory import DIRECTORY_FORMATS
 from ..errors import ArtifactError, DamageError
-from ..utils.processes import PIPE_BYTES, ProcessTable
+from ..utils.memory import PIECE_BYTES
+from ..utils.processes import ProcessTable
 from .compression import plain_pieces
 from .manifest import StoredFile
 from .storage import StoredArtifact
@@ -122,7 +123,7 @@ class DirectoryReader:
 
         def stored() -> Iterator[bytes]:
             nonlocal length
-            while chunk := os.read(descriptor, PIPE_BYTES):
+            while chunk := os.read(descriptor, PIECE_BYTES):
                 length += len(chunk)
                 for each in hashes.values():
                     each.update(chunk)

@@ -25,7 +25,8 @@ from typing import Optional, Protocol, Union
 from ..db.clients import find_program
 from ..errors import ArtifactError, BackupDbError, ClientError, CredentialsError, DamageError, DumpError
 from ..security.age_identity import AgeIdentity
-from ..utils.processes import PIPE_BYTES, Child, Command, ProcessTable, describe_exit, write_all
+from ..utils.memory import PIECE_BYTES
+from ..utils.processes import Child, Command, ProcessTable, describe_exit, write_all
 
 METHOD = "age"
 EXTENSION = ".age"
@@ -174,7 +175,7 @@ class Encryptor:
 
     def _hand_on(self) -> None:
         try:
-            while chunk := os.read(self._stdout, PIPE_BYTES):
+            while chunk := os.read(self._stdout, PIECE_BYTES):
                 self._sink(chunk)
         except BaseException as exc:  # goes on to the thread that writes
             self._error = exc
@@ -296,7 +297,7 @@ class Decryptor:
 
     def _supply(self) -> None:
         try:
-            while chunk := self._stored.read(PIPE_BYTES):
+            while chunk := self._stored.read(PIECE_BYTES):
                 write_all(self._stdin, chunk, None)  # as long as whoever reads takes
         except BrokenPipeError:
             pass  # it has ended; its exit code and its words say why
@@ -317,7 +318,7 @@ class Decryptor:
         if not self._poll.poll(_STALL.total_seconds() * 1000):
             self._child.kill()
             raise ArtifactError(f"{self._what} was not read to its end: age sent nothing for {_STALL}.")
-        data = os.read(self._stdout, min(size, PIPE_BYTES))
+        data = os.read(self._stdout, min(size, PIECE_BYTES))
         if not data:
             self._judge()
         return data
@@ -331,7 +332,7 @@ class Decryptor:
             return
         if code < 0 or self._processes.cancelled.is_set():
             raise ArtifactError(f"{self._what} was not read to its end: age was {describe_exit(code)}.")
-        while self._stored.read(PIPE_BYTES):
+        while self._stored.read(PIECE_BYTES):
             pass
         if self._stored.sha256 != self._expected_sha256:
             raise exchanged(self._what)

@@ -11,12 +11,11 @@ import os
 from collections.abc import Iterator
 
 from ..errors import ArtifactError
-from ..utils.processes import PIPE_BYTES
+from ..utils.memory import PIECE_BYTES
 from .encryption import Decryption, Decryptor, HashedFile
 from .manifest import Segment, cannot_be_read
 from .storage import StoredArtifact
 
-_STORED_BYTES = 256 * 1024  # read at a time, so that many who read at once do not need much memory
 _SMALL_BYTES = 1024 * 1024
 
 
@@ -59,7 +58,7 @@ class _Plain(Packed):
         offset, end = segment.offset, segment.offset + segment.length
         while offset < end:
             try:
-                chunk = os.pread(self._descriptor, min(end - offset, _STORED_BYTES), offset)
+                chunk = os.pread(self._descriptor, min(end - offset, PIECE_BYTES), offset)
             except OSError as exc:
                 raise unreadable(self._what, exc) from None
             if not chunk:
@@ -116,7 +115,7 @@ class _Encrypted(Packed):
 
     def _read(self, length: int) -> Iterator[bytes]:
         try:
-            while length and (chunk := self._decryptor.read(min(length, PIPE_BYTES))):
+            while length and (chunk := self._decryptor.read(min(length, PIECE_BYTES))):
                 length -= len(chunk)
                 self._position += len(chunk)
                 yield chunk

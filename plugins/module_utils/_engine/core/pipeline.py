@@ -20,15 +20,12 @@ from datetime import timedelta
 from typing import Optional, Protocol
 
 from ..errors import DamageError, DumpError, RestoreError
-from ..utils.processes import PIPE_BYTES, Child, Command, ProcessTable, describe_exit, write_all
+from ..utils.memory import PIECE_BYTES
+from ..utils.processes import Child, Command, ProcessTable, describe_exit, write_all
 from .compression import plain_pieces
 from .encryption import Decryption, Decryptor, HashedFile, Readable, exchanged
 from .manifest import Segment
 from .segmentation import Following, Segmenter, SegmentSink
-
-# Read at a time of a dump: less than the blocks that the C library asks the system for anew each time
-# (utils/memory.py), whose pages the kernel has to clear. With a megabyte, passing a dump on takes a quarter more time.
-_READ_BYTES = 240 * 1024
 
 
 def read_child(child: Child, *, stall_timeout: timedelta, timeout: timedelta) -> Iterator[bytes]:
@@ -58,7 +55,7 @@ def read_child(child: Child, *, stall_timeout: timedelta, timeout: timedelta) ->
                 f"{child.program} sent nothing for {stall_timeout} and has been ended.",
                 "Look for locks or a server that no longer answers; limits.stall_timeout sets the time.",
             )
-        chunk = os.read(descriptor, _READ_BYTES)
+        chunk = os.read(descriptor, PIECE_BYTES)
         if not chunk:
             return
         yield chunk
@@ -301,7 +298,7 @@ def read_segments(
 
 
 def _hashed(packed: Readable, length: int, part: hashlib._Hash) -> Iterator[bytes]:
-    while length and (chunk := packed.read(min(length, PIPE_BYTES))):
+    while length and (chunk := packed.read(min(length, PIECE_BYTES))):
         length -= len(chunk)
         part.update(chunk)
         yield chunk

@@ -18,7 +18,7 @@ from ..db.factory import END_MARKERS
 from ..errors import ArtifactError, BackupDbError, DamageError
 from ..security.identity import acting_user
 from ..utils.clock import to_text
-from ..utils.processes import PIPE_BYTES
+from ..utils.memory import PIECE_BYTES
 from .accounts import statements_of
 from .backup import Progress, ProgressCallback
 from .catalog import FAILED, SUCCESS, RunRecord
@@ -138,7 +138,7 @@ def _verify_checksum(stored: StoredArtifact, decryption: Decryption, progress: C
     what = f"The artifact {stored.path}"
     with _opened(stored) as descriptor:
         file = HashedFile(descriptor)
-        while chunk := file.read(PIPE_BYTES):
+        while chunk := file.read(PIECE_BYTES):
             if decryption.processes.cancelled.is_set():
                 raise ArtifactError(f"{what} was not read to its end: the run was stopped.")
             done += len(chunk)

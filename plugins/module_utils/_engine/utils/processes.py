@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Optional
 
-PIPE_BYTES = 1024 * 1024
+_PIPE_BYTES = 1024 * 1024
 _STDERR_BYTES = 64 * 1024
 _F_SETPIPE_SZ = 1031
 _GRACE_SECONDS = 5.0
@@ -166,7 +166,7 @@ class ProcessTable:
             for stream in (child.process.stdin, child.process.stdout):
                 if stream is not None:
                     with contextlib.suppress(OSError):  # above the user's limit of pipe memory: smaller pipes work too
-                        fcntl.fcntl(stream.fileno(), _F_SETPIPE_SZ, PIPE_BYTES)
+                        fcntl.fcntl(stream.fileno(), _F_SETPIPE_SZ, _PIPE_BYTES)
             with self._lock:
                 self._children.add(child)
             if self.cancelled.is_set():
