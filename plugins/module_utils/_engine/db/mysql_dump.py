@@ -318,13 +318,13 @@ class MySqlDumpReader(DumpReader):
 
     def _values(self, data: bytes, position: int) -> int:
         while True:
-            end = data.find(b";\n", position)
-            if end < 0:
+            end = _semicolon_line_end(data, position)
+            if not end:
                 stop = len(data) - _undecided(data)
                 self._count(data[position:stop])
                 return max(stop, position)
-            self._count(data[position:end])
-            position = end + 2
+            self._count(data[position : end - 2])
+            position = end
             if not self._quoted and self._depth == 0:
                 self._state, self._epilogue = self._between, False
                 return position
@@ -486,6 +486,17 @@ def _without_escapes(piece: bytes) -> bytes:
         else:
             whole = True
     return b"".join(kept)
+
+
+def _semicolon_line_end(data: bytes, position: int) -> int:
+    """Return the end of the first line from a position on that ends with a semicolon; 0: there is none.
+
+    A single byte that is rare is found several times faster than two bytes, of which one is not.
+    """
+    end = data.find(b"\n", position) + 1
+    while end and data[end - 2 : end] != b";\n":
+        end = data.find(b"\n", end) + 1
+    return end
 
 
 def _undecided(data: bytes) -> int:
