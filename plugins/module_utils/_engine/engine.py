@@ -1,7 +1,12 @@
 # Copyright (c) Vya.Digital and the vya.backupdb contributors
 # GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The engine as its two front doors see it: the command line and the Ansible modules call nothing else."""
+"""The engine as its two front doors see it: the command line and the Ansible modules call nothing else.
+
+What a backup needs is imported here. What only another operation needs is imported at the beginning of its method, so
+that the backups of a night neither wait for it nor keep it in memory; at the beginning, so that an upgrade of the
+engine during an operation cannot mix two versions.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +22,9 @@ from .core.backup import Progress, ProgressCallback, planned
 from .core.batch import make_backups
 from .core.catalog import SUCCESS, Catalog
 from .core.context import Context
-from .core.drill import Driller, choose_to_drill
 from .core.events import Observers
-from .core.extraction import extract_table
-from .core.holds import put_hold, take_hold_off
 from .core.locks import artifact_in_use, database_lock
-from .core.overview import check_instances, describe_instances, summarize_host
-from .core.part import Part
 from .core.recovery import recover_restores
-from .core.restoration import RestoreRequest, restore_database
-from .core.restore import choose_artifact
 from .core.retention import accept_database, databases_of, prune_database
 from .core.scratch_space import ScratchSpace
 from .core.selection import select_jobs
@@ -256,6 +254,9 @@ class Engine:
         Raises:
             BackupDbError: Refused or failed; the message says in what state the database is.
         """
+        from .core.part import Part
+        from .core.restoration import RestoreRequest, restore_database
+
         part = Part(tuple(dict.fromkeys(tables)), content)
         request = RestoreRequest(
             database_id, database, artifact, before, target, overwrite, jobs, part, accounts, owners or {}
@@ -331,6 +332,8 @@ class Engine:
         Raises:
             BackupDbError: There is no such artifact, or the hold cannot be written.
         """
+        from .core.holds import put_hold
+
         return put_hold(artifact, reason, self._audit, self._context.clock, dry_run)
 
     def release(self, *, artifact: Path, dry_run: bool = False) -> HoldReport:
@@ -343,6 +346,8 @@ class Engine:
         Raises:
             BackupDbError: There is no such artifact, or the hold cannot be removed.
         """
+        from .core.holds import take_hold_off
+
         return take_hold_off(artifact, self._audit, dry_run)
 
     def contents(
@@ -364,6 +369,8 @@ class Engine:
         Raises:
             BackupDbError: There is no such artifact.
         """
+        from .core.restore import choose_artifact
+
         return ContentsReport.of(choose_artifact(self._context.storage, database_id, database, artifact, before))
 
     def extract(
@@ -387,6 +394,9 @@ class Engine:
         Raises:
             BackupDbError: There is no such artifact or table, it is damaged, or it cannot be decrypted.
         """
+        from .core.extraction import extract_table
+        from .core.restore import choose_artifact
+
         stored = choose_artifact(self._context.storage, database_id, database, artifact, before)
         with artifact_in_use(stored.path):
             yield from extract_table(stored, table, self._context.decryption)
@@ -447,6 +457,8 @@ class Engine:
             BackupDbError: The storage or the catalog cannot be used, or another drill is at work; drills that fail
                 or cannot be made are results, not errors.
         """
+        from .core.drill import Driller, choose_to_drill
+
         if database_id is not None and artifact is None:
             self.config.instance(database_id)
         with stopped_by_signals(self._processes), self.catalog.kept_open():
@@ -457,14 +469,20 @@ class Engine:
 
     def info(self, *, database_id: Optional[str] = None, database: Optional[str] = None) -> InfoReport:
         """Return what exists: artifacts with their proof, and the databases that have none."""
+        from .core.overview import describe_instances
+
         return describe_instances(self._context, self._instances(database_id), database_id, database)
 
     def check(self, *, database_id: Optional[str] = None) -> CheckReport:
         """Examine whether this host can back up each instance: connection, version, clients, privileges."""
+        from .core.overview import check_instances
+
         return check_instances(self._context, self._instances(database_id))
 
     def status(self) -> StatusReport:
         """Return how the host stands, from the catalog and the storage; no server is asked."""
+        from .core.overview import summarize_host
+
         return summarize_host(self._context)
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import errno
 import io
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional, TextIO, cast
+from typing import TYPE_CHECKING, Optional, TextIO, Union, cast
 
 from .text import plain, sentence
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-# Wider than any line: where output goes to a file or a program, nothing is folded or cut.
+    Output = Union[Console, "Stream"]
+
+# Wider than any line: where a terminal says that it is none, nothing is folded or cut.
 _UNBOUNDED = 100_000
 _SMALLEST_COLUMN = 8
 _GAP = 2
@@ -112,8 +115,17 @@ class Stream(io.TextIOBase):
             return
 
 
-def console_on(stream: Stream) -> Console:
-    """Return a Rich console that takes all text literally and folds lines on terminals only."""
+def console_on(stream: Stream) -> Output:
+    """Return what tables are written to: a Rich console on a terminal, else the stream itself.
+
+    Rich is loaded only for terminals, or where the environment asks for what they are given.
+    """
+    asked = os.environ.get("FORCE_COLOR") or os.environ.get("TTY_COMPATIBLE") == "1"
+    return rich_console(stream) if stream.isatty() or asked else stream
+
+
+def rich_console(stream: Stream) -> Console:
+    """Return a Rich console that takes all text literally."""
     from rich.console import Console
 
     console = Console(file=cast("TextIO", stream), markup=False, highlight=False, emoji=False)
@@ -136,7 +148,7 @@ class Row:
 
 
 def show_table(
-    console: Console, headers: Sequence[str], rows: Sequence[Row], *, numbers: Sequence[str] = (), spare: str = ""
+    console: Output, headers: Sequence[str], rows: Sequence[Row], *, numbers: Sequence[str] = (), spare: str = ""
 ) -> None:
     """Write a table whose rows can have sentences under them.
 
@@ -150,11 +162,19 @@ def show_table(
         numbers: The columns that are aligned to the right.
         spare: The last column's name, if it is left out where the terminal has no room for it.
     """
+    table = [[plain(cell) for cell in row.cells] for row in rows]
+    if isinstance(console, Stream):
+        widths = [max(map(_cell_len, column)) for column in zip(headers, *table, strict=True)]
+        console.line(_plain_row(headers, widths, headers, numbers))
+        for row, cells in zip(rows, table, strict=True):
+            console.line(_plain_row(cells, widths, headers, numbers))
+            for note in row.notes:
+                console.line(f"    {sentence(note)}")
+        return
     from rich.cells import cell_len
     from rich.padding import Padding
     from rich.text import Text
 
-    table = [[plain(cell) for cell in row.cells] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(headers, *table, strict=True)]
     if console.is_terminal:
         if spare == headers[-1] and _total(widths) > console.width:
@@ -165,6 +185,23 @@ def show_table(
         _show_row(console, [Text(cell, STYLES.get(cell, "")) for cell in cells], widths, headers, numbers)
         for note in row.notes:
             console.print(Padding(Text(sentence(note)), (0, 0, 0, 4), expand=False))
+
+
+def _plain_row(cells: Sequence[str], widths: Sequence[int], headers: Sequence[str], numbers: Sequence[str]) -> str:
+    """Return a row as one line, with nothing after what its last column says."""
+    filled = []
+    for header, cell, width in zip(headers, cells, widths, strict=True):
+        blanks = " " * (width - _cell_len(cell))
+        filled.append(blanks + cell if header in numbers else cell + blanks)
+    return (" " * _GAP).join(filled).rstrip()
+
+
+def _cell_len(text: str) -> int:
+    """Return how many columns a printable text takes up: wide characters two, marks on others none."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    return len(text) + wide - sum(unicodedata.category(character) in ("Mn", "Me") for character in text)
 
 
 def _show_row(
@@ -198,8 +235,13 @@ def fit(widths: Sequence[int], available: int) -> list[int]:
     return fitted
 
 
-def show_facts(console: Console, facts: Sequence[tuple[str, object]]) -> None:
+def show_facts(console: Output, facts: Sequence[tuple[str, object]]) -> None:
     """Write labels and values, one under another; outcomes and proofs are coloured."""
+    if isinstance(console, Stream):
+        width = max(_cell_len(label) for label, _value in facts)
+        for label, value in facts:
+            console.line(_plain_row((label, plain(value)), (width, 0), ("", "Value"), ()))
+        return
     from rich.cells import cell_len
     from rich.text import Text
 
@@ -210,8 +252,11 @@ def show_facts(console: Console, facts: Sequence[tuple[str, object]]) -> None:
         _show_row(console, [Text(label, "bold"), Text(text, STYLES.get(text, ""))], [width, room], ("", "Value"), ())
 
 
-def say(console: Console, text: str, style: str = "") -> None:
+def say(console: Output, text: str, style: str = "") -> None:
     """Write one line."""
+    if isinstance(console, Stream):
+        console.line(sentence(text))
+        return
     from rich.text import Text
 
     console.print(Text(sentence(text), style))

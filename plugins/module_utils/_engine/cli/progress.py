@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from . import text
-from .output import STYLES, Stream, console_on
+from .output import STYLES, Stream, rich_console
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -118,7 +118,7 @@ def show_progress(stream: Stream) -> Iterator[Callable[[Progress], None]]:
         TextColumn("{task.fields[bytes]}", markup=False),
         TimeElapsedColumn(),
     )
-    with RichProgress(*columns, console=console_on(stream), refresh_per_second=4, transient=True) as display:
+    with RichProgress(*columns, console=rich_console(stream), refresh_per_second=4, transient=True) as display:
         yield ProgressBars(display)
 
 

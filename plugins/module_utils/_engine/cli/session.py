@@ -17,9 +17,8 @@ from ..utils.clock import Clock, utc_now
 from .output import Stream, console_on
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ..engine import Engine
+    from .output import Output
 
     OpenEngine = Callable[[Path, str], Engine]
 
@@ -55,7 +54,7 @@ class Session:
         self._clock = clock
 
     @cached_property
-    def console(self) -> Console:
+    def console(self) -> Output:
         """Standard output for tables and the like."""
         return console_on(self.out)
 

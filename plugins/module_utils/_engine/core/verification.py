@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Optional
 
 from ..config import Policy
-from ..db.factory import END_MARKERS
+from ..db.end_markers import END_MARKERS
 from ..errors import ArtifactError, BackupDbError, DamageError
 from ..security.identity import acting_user
 from ..utils.clock import to_text

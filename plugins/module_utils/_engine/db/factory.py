@@ -1,11 +1,14 @@
 # Copyright (c) Vya.Digital and the vya.backupdb contributors
 # GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The factory for the DBMS: a static table, so that packaging sees every import."""
+"""The factory for the DBMS: static tables, so that packaging sees every import.
+
+What belongs to one kind of server is imported when the first of that kind is asked for: a command that works on
+another kind neither waits for it nor keeps it in memory.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ..config import Instance
@@ -13,29 +16,36 @@ from ..security.credentials import Credential
 from ..utils.processes import ProcessTable
 from .base import Dbms
 from .directory import DirectoryContent
-from .mysql import END_MARKER as MYSQL_END_MARKER
-from .mysql import MySql
-from .mysql_loading import MySqlLoading
-from .mysql_part_filter import MySqlPartFilter
-from .mysql_table_filter import MySqlTableFilter
 from .part_filter import PartFilter
-from .postgresql import END_MARKER as POSTGRESQL_END_MARKER
-from .postgresql import PostgreSql
-from .postgresql_directory import PostgreSqlDirectory
-from .postgresql_loading import PostgreSqlLoading
-from .postgresql_part_filter import PostgreSqlPartFilter
-from .postgresql_table_filter import PostgreSqlTableFilter
 from .table_filter import TableFilter
 
-DBMS: dict[str, type[Dbms]] = {"mariadb": MySql, "mysql": MySql, "postgresql": PostgreSql}
-END_MARKERS: dict[str, re.Pattern[bytes]] = {
-    "mariadb": MYSQL_END_MARKER,
-    "mysql": MYSQL_END_MARKER,
-    "postgresql": POSTGRESQL_END_MARKER,
+
+def _mysql(instance: Instance, credential: Credential, processes: ProcessTable) -> Dbms:
+    from .mysql import MySql
+
+    return MySql(instance, credential, processes)
+
+
+def _postgresql(instance: Instance, credential: Credential, processes: ProcessTable) -> Dbms:
+    from .postgresql import PostgreSql
+
+    return PostgreSql(instance, credential, processes)
+
+
+def _postgresql_directory(version: tuple[int, ...], processes: ProcessTable) -> DirectoryContent:
+    from .postgresql_directory import PostgreSqlDirectory
+
+    return PostgreSqlDirectory.of_version(version, processes)
+
+
+DBMS: dict[str, Callable[[Instance, Credential, ProcessTable], Dbms]] = {
+    "mariadb": _mysql,
+    "mysql": _mysql,
+    "postgresql": _postgresql,
 }
 # What understands the directories of a vendor's dump client of a version.
 DIRECTORY_FORMATS: dict[str, Callable[[tuple[int, ...], ProcessTable], DirectoryContent]] = {
-    "postgresql": PostgreSqlDirectory.of_version,
+    "postgresql": _postgresql_directory,
 }
 
 
@@ -47,7 +57,13 @@ def create_dbms(instance: Instance, credential: Credential, processes: ProcessTa
 def table_filter(flavour: str, table: str) -> TableFilter:
     """Return what leaves of a dump of a kind of server only what belongs to one table, named as in the inventory."""
     if flavour == "postgresql":
+        from .postgresql_loading import PostgreSqlLoading
+        from .postgresql_table_filter import PostgreSqlTableFilter
+
         return PostgreSqlTableFilter(table, PostgreSqlLoading())
+    from .mysql_loading import MySqlLoading
+    from .mysql_table_filter import MySqlTableFilter
+
     return MySqlTableFilter(table, MySqlLoading(dollar_quotes=flavour == "mysql"))
 
 
@@ -64,5 +80,11 @@ def part_filter(
         encoding: Of a dump of PostgreSQL, by the server's name.
     """
     if flavour == "postgresql":
+        from .postgresql_loading import PostgreSqlLoading
+        from .postgresql_part_filter import PostgreSqlPartFilter
+
         return PostgreSqlPartFilter(PostgreSqlLoading(), inventory, tables, rows, encoding)
+    from .mysql_loading import MySqlLoading
+    from .mysql_part_filter import MySqlPartFilter
+
     return MySqlPartFilter(MySqlLoading(dollar_quotes=flavour == "mysql"), inventory, tables, rows)

@@ -43,7 +43,6 @@ _PROGRAMS = ["--triggers", "--events"]
 _LONGEST_STATEMENT = 4096
 MAX_PACKET = "1073741824"  # the largest that server and client know; rows above the default would abort a dump
 
-END_MARKER = re.compile(rb"\n-- Dump completed(?: on [0-9: -]+)?\s*\Z")
 _CHATTER = re.compile(r"^\s*$|\[Warning\]|^(?:--\s*)?Warning:|^\[Note\]", re.IGNORECASE)
 _SERVER_SAYS = re.compile(r"ERROR \d+ \(")
 

@@ -68,7 +68,6 @@ LOCK_WAIT_SECONDS = 300
 
 # Without a superuser pg_dump leaves subscriptions out with a mere warning: a dump without them is not whole.
 _ERROR = re.compile(r"\b(error|fatal|panic)\b:|not dumped because", re.IGNORECASE)
-END_MARKER = re.compile(rb"\n-- PostgreSQL database dump complete\n--\s*(?:\\unrestrict [A-Za-z0-9]+\s*)?\Z")
 
 _SETTINGS = (
     "SELECT to_jsonb(d) || jsonb_build_object('owner', pg_get_userbyid(d.datdba), 'comment',"

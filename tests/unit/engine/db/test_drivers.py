@@ -17,7 +17,8 @@ from vya_backupdb.db import clients
 from vya_backupdb.db.base import Server, version_number
 from vya_backupdb.db.clients import examine_client, mysql_client, postgresql_client
 from vya_backupdb.db.connection import postgresql_host, postgresql_tls
-from vya_backupdb.db.factory import DBMS, END_MARKERS, create_dbms
+from vya_backupdb.db.end_markers import END_MARKERS
+from vya_backupdb.db.factory import DBMS, create_dbms
 from vya_backupdb.db.mysql import MySql, _option_value
 from vya_backupdb.db.mysql_grants import quote_name as mysql_name
 from vya_backupdb.db.mysql_grants import quote_text as mysql_text
