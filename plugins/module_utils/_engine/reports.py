@@ -8,14 +8,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from .core.backup import BackupResult
 from .core.catalog import FAILED, SUCCESS
-from .core.drill import DrillResult
 from .core.storage import StoredArtifact
 from .core.verification import VerificationResult
 from .utils.clock import to_text
+
+if TYPE_CHECKING:
+    from .core.drill import DrillResult
 
 
 class Report:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,6 +44,59 @@ def test_nothing_heavy_is_loaded_for_a_question(engine_environment: dict[str, st
     assert ended.returncode == 0
     assert ended.stderr == ""
     assert ended.stdout
+
+
+# What a backup of a kind of server must have loaded, else the test would see nothing, and what it must not have.
+OF_MYSQL = ("pymysql", "vya_backupdb.db.mysql", "vya_backupdb.db.mysql_dump")
+OF_POSTGRESQL = ("psycopg", "vya_backupdb.db.postgresql", "vya_backupdb.db.postgresql_dump")
+OF_OTHER_OPERATIONS = ("vya_backupdb.core.drill", "vya_backupdb.core.restore", "vya_backupdb.core.extraction")
+NEVER = ("sqlalchemy.orm", "rich", "prometheus_client", *OF_OTHER_OPERATIONS)
+BACKUP = """
+import json, sys
+from pathlib import Path
+from vya_backupdb.cli import main
+from vya_backupdb.config import load_config
+from vya_backupdb.security.credentials import open_store
+from vya_backupdb.security.keys import create_host_key
+path, names = sys.argv[1], json.loads(sys.argv[2])
+config = load_config(path)
+create_host_key(config.key_file)
+open_store(config).set("x", "somebody", "a password")
+code = main(["--config", path, "backup", "--instance", "x", "shop"])
+sys.stderr.write(json.dumps([name for name in names if name in sys.modules]))
+raise SystemExit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("dbms", "own", "foreign"),
+    [
+        ("mariadb", OF_MYSQL, OF_POSTGRESQL),
+        ("mysql", OF_MYSQL, OF_POSTGRESQL),
+        ("postgresql", OF_POSTGRESQL, OF_MYSQL),
+    ],
+)
+def test_a_backup_loads_nothing_of_the_other_servers(
+    engine_environment: dict[str, str], tmp_path: Path, dbms: str, own: tuple[str, ...], foreign: tuple[str, ...]
+) -> None:
+    document = {
+        "schema_version": 1,
+        "hostname": "host1",
+        "storage": {"root": str(tmp_path / "backups"), "reserve": "0B"},
+        "state_directory": str(tmp_path),
+        "credentials_file": str(tmp_path / "credentials.json"),
+        "key_file": str(tmp_path / "host.key"),
+        "instances": [{"database_id": "x", "dbms": dbms, "socket": str(tmp_path / "nobody-listens")}],
+        "policies": [],
+    }
+    path = tmp_path / "config.yml"
+    path.write_text(json.dumps(document))  # JSON is YAML
+    names = json.dumps([*own, *foreign, *NEVER])
+    words = [sys.executable, "-c", BACKUP, str(path), names]
+    ended = subprocess.run(words, env=engine_environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert "The server x" in ended.stdout  # it got as far as asking for a connection
+    assert json.loads(ended.stderr) == list(own)
 
 
 def test_the_version(call: Callable[..., Any]) -> None:
