@@ -26,8 +26,8 @@ from .text import plain, sentence
 if TYPE_CHECKING:
     from .session import OpenEngine
 
-# What libraries make while they are loaded stays, more than sixty thousand objects: looking through it for garbage after
-# every few hundred, as Python does by itself, takes several percent of the processor time of a small backup.
+# What libraries make while they are loaded stays, more than sixty thousand objects: looking through it for garbage
+# after every few hundred, as Python does by itself, takes several percent of the processor time of a small backup.
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 

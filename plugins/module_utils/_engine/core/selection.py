@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Optional
 
 from ..config import Config, Instance, Policy
@@ -55,7 +55,11 @@ def _jobs_of(
     name = instance.database_id
     try:
         dbms = connect(instance)
-        sizes = dbms.databases()
+        if names is not None and len(names) == 1:  # with nothing to put in order by size
+            dbms.server()
+            sizes: Mapping[str, int] = {}
+        else:
+            sizes = dbms.databases()
     except BackupDbError as exc:  # this instance fails, the others go on
         missed = names or (ALL_DATABASES,)
         return [BackupJob(name, each, policy or config.policy_of(name, each), error=exc) for each in missed]

@@ -59,6 +59,7 @@ def mysql_engine(instance: Instance, credential: Credential) -> Engine:
         "mysql+pymysql://",
         connect_args=arguments,
         isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,  # else each use of a connection ends with a statement that does nothing
         poolclass=QueuePool,
         pool_size=0,  # no limit: as many as there are threads
         pool_pre_ping=True,

@@ -26,7 +26,7 @@ from .connection import connect, in_words, literally, mysql_engine, mysql_socket
 from .figures import Figures, without_figures
 from .mysql_examination import Examination
 from .mysql_figures import Moment, impatient, read_after, read_moment
-from .mysql_grants import grant_statements, quote_name, quote_text
+from .mysql_grants import Privilege, grant_statements, quote_name, quote_text, read_privileges
 from .mysql_inspection import Query, database_settings, inspect_database
 from .mysql_load import read_load, works_long
 from .mysql_loading import MySqlLoading
@@ -171,7 +171,7 @@ class MySql(Dbms):
 
     def plan_dump(self, database: str, inspection: Inspection) -> DumpPlan:
         """Plan a dump by ``mariadb-dump`` or ``mysqldump`` in one transaction, with everything that belongs to it."""
-        return self._plan(database, inspection, writes_position=False)
+        return self._plan(database, inspection, read_privileges(self._rows, database), writes_position=False)
 
     @contextlib.contextmanager
     def dump_session(self, database: str, contents: bool = False) -> Iterator[MySqlDumpSession]:
@@ -179,25 +179,27 @@ class MySql(Dbms):
         with self._connected() as query:
             inspection = self._inspect(query, database)
             before = current_point(query, self._server)
-            plan = self._plan(database, inspection, writes_position=not before.reason)
-            moment, inspection = self._moment_if_free(query, database, contents, inspection)
+            privileges = read_privileges(query, database)
+            plan = self._plan(database, inspection, privileges, writes_position=not before.reason)
+            moment, inspection = self._moment_if_free(query, database, contents, inspection, privileges)
 
         def figures(query: Query) -> Figures:
             try:
                 with impatient(query):
-                    return read_after(query, self._server, database, moment) if moment else Figures()
+                    return read_after(query, self._server, database, moment, privileges) if moment else Figures()
             except ServerError:  # no reason to give the dump up
                 return Figures()
 
         yield MySqlDumpSession(self._connected, self._server, database, inspection, plan, before, figures, self._apart)
 
     def _moment_if_free(
-        self, query: Query, database: str, contents: bool, inspection: Inspection
+        self, query: Query, database: str, contents: bool, inspection: Inspection, privileges: Sequence[Privilege]
     ) -> tuple[Moment | None, Inspection]:
         """Return what figures begin with, None if they cannot be had, and what is known of the database."""
+        kinds = [kind for kind, names in inspection.inventory.items() if names]
         try:
             with impatient(query):
-                return read_moment(query, self._server, database, contents), inspection
+                return read_moment(query, self._server, database, contents, privileges, kinds), inspection
         except ServerError as exc:
             return None, without_figures(inspection, exc)
 
@@ -206,7 +208,9 @@ class MySql(Dbms):
         with self._connected() as query:
             return read_moment(query, self._server, database, contents).figures()
 
-    def _plan(self, database: str, inspection: Inspection, *, writes_position: bool) -> DumpPlan:
+    def _plan(
+        self, database: str, inspection: Inspection, privileges: Sequence[Privilege], *, writes_position: bool
+    ) -> DumpPlan:
         flavour = self._server.flavour
         client = mysql_client(flavour, "mariadb-dump", "mysqldump", self.processes, self._server.number)
         self.refuse_unfit(database)
@@ -244,7 +248,7 @@ class MySql(Dbms):
             ),
             client_version=client.version,
             preamble=self._preamble(inspection),
-            postamble=self._postamble(database, inspection),
+            postamble=self._postamble(database, inspection, privileges),
             restore_by_hand=f"{{unpacked}} | {loader} --binary-mode --comments"
             " --default-character-set=utf8mb4 NEW_DATABASE",
         )
@@ -261,8 +265,8 @@ class MySql(Dbms):
             f"ALTER DATABASE {' '.join(clauses)};\n"
         )
 
-    def _postamble(self, database: str, inspection: Inspection) -> str:
-        statements = grant_statements(self._rows, database)
+    def _postamble(self, database: str, inspection: Inspection, privileges: Sequence[Privilege]) -> str:
+        statements = grant_statements(privileges, database)
         if inspection.settings.get("read_only") == "True":
             statements.append("ALTER DATABASE READ ONLY = 1;\n")
         if not statements:

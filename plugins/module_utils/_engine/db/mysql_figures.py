@@ -11,7 +11,7 @@ table has not been changed since.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..errors import ServerError
 from .base import Server
 from .connection import literally
 from .figures import Figures, digest_objects, spans, unchanged_objects
-from .mysql_grants import quote_name, read_privileges
+from .mysql_grants import Privilege, quote_name, read_privileges
 from .mysql_inspection import Query, as_text, named
 
 # Their UPDATE_TIME is that of the last commit (InnoDB) or of the last write to the file (the others).
@@ -37,11 +37,11 @@ _TEXTS = {
 _ON = named("TABLE_SCHEMA")
 # The conditions are such that MariaDB opens the tables of this database alone; EXPLAIN says "Scanned 1 database". It
 # looks at constants only, and at EVENT_OBJECT_SCHEMA for triggers.
-_STORED = "TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')"
-# What only describes how a table is stored now, and changes by itself, is left out.
+_STORED = ("BASE TABLE", "SYSTEM VERSIONED")
+# Of sequences too. The clock is read with the times, so that a change within the same second is not mistaken for none.
 _TABLES = (
-    "SELECT TABLE_NAME, ENGINE, TABLE_COLLATION, TABLE_COMMENT FROM information_schema.TABLES"
-    f" WHERE {_ON} AND {_STORED}"
+    "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_COLLATION, TABLE_COMMENT, AUTO_INCREMENT, CAST(UPDATE_TIME AS CHAR),"
+    f" UPDATE_TIME >= NOW() - INTERVAL 1 SECOND FROM information_schema.TABLES WHERE {_ON}"
 )
 _OF_TABLES = (  # and of views, some
     (
@@ -78,17 +78,11 @@ _PARAMETERS = (
 _COUNTERS = (
     f"SELECT TABLE_NAME, AUTO_INCREMENT FROM information_schema.TABLES WHERE {_ON} AND AUTO_INCREMENT IS NOT NULL"
 )
-_SEQUENCES = f"SELECT TABLE_NAME FROM information_schema.TABLES WHERE {_ON} AND TABLE_TYPE = 'SEQUENCE'"
-# The clock is read with the times, so that a change within the same second is not mistaken for none.
-_CHANGED = (
-    f"SELECT TABLE_NAME, ENGINE, CAST(UPDATE_TIME AS CHAR), UPDATE_TIME >= NOW() - INTERVAL 1 SECOND"
-    f" FROM information_schema.TABLES WHERE {_ON} AND {_STORED}"
-)
 _COLUMNS = (
     "SELECT c.TABLE_NAME, COLUMN_NAME, DATA_TYPE, t.TABLE_TYPE FROM information_schema.COLUMNS c"
     " JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA"
     " AND CAST(t.TABLE_NAME AS BINARY) = CAST(c.TABLE_NAME AS BINARY)"
-    f" WHERE {named('c.TABLE_SCHEMA')} AND {named('t.TABLE_SCHEMA')} AND {_STORED}"
+    f" WHERE {named('c.TABLE_SCHEMA')} AND {named('t.TABLE_SCHEMA')} AND TABLE_TYPE IN {_STORED}"
     " AND COALESCE(GENERATION_EXPRESSION, '') = ''"
     " ORDER BY c.TABLE_NAME, ORDINAL_POSITION"
 )
@@ -148,7 +142,14 @@ def impatient(query: Query) -> Iterator[None]:
         query("SET SESSION lock_wait_timeout = DEFAULT")
 
 
-def read_moment(query: Query, server: Server, database: str, contents: bool) -> Moment:
+def read_moment(
+    query: Query,
+    server: Server,
+    database: str,
+    contents: bool,
+    privileges: Sequence[Privilege] | None = None,
+    kinds: Collection[str] = tuple(_OBJECTS),
+) -> Moment:
     """Return what a server says of a database now.
 
     Args:
@@ -156,33 +157,88 @@ def read_moment(query: Query, server: Server, database: str, contents: bool) -> 
         server: The server.
         database: The database.
         contents: Whether tables are read to sum up their rows.
+        privileges: Those on it, where they are known.
+        kinds: The kinds of objects besides tables that are looked at.
 
     Raises:
         ServerError: The server cannot be asked.
     """
     own = {"database": database}
     rows: list[tuple[str, str, Any]] = []
-    tables = {_text(name): _plain(known) for name, *known in query(_TABLES, own)}
-    rows += [("table", name, known) for name, known in tables.items()]
+    tables = _read_tables(query, server, database)
+    stored = {table.name: table for table in tables if table.type in _STORED}
+    # What only describes how a table is stored now, and changes by itself, is left out.
+    rows += [("table", name, [table.engine, table.collation, table.comment]) for name, table in stored.items()]
     for statement in _OF_TABLES:
         found = [(_text(name), _plain(known)) for name, *known in query(statement, own)]
-        rows += [("table", name, known) for name, known in found if name in tables]
+        rows += [("table", name, known) for name, known in found if name in stored]
     for kind, statement in _OBJECTS.items():
-        rows += [(kind, _text(name), _plain(known)) for name, *known in query(statement, own)]
-    rows += [("routine", _text(name), _plain(known)) for name, *known in query(_PARAMETERS, own)]
-    privileges = read_privileges(query, database)
+        if kind in kinds:
+            rows += [(kind, _text(name), _plain(known)) for name, *known in query(statement, own)]
+    if "routine" in kinds:
+        rows += [("routine", _text(name), _plain(known)) for name, *known in query(_PARAMETERS, own)]
+    privileges = read_privileges(query, database) if privileges is None else privileges
     for (user, host), target, kind, privilege in privileges:
         rows.append(("grant", f"{user}@{host} on {kind}{target.replace(chr(0), ' by ')}", privilege))
-    counters = _read_counters(query, server, database)
+    counters = {table.name: table.next for table in tables if table.next is not None}
+    counters |= _read_sequences(query, database, [table.name for table in tables if table.type == "SEQUENCE"])
     accounts = tuple(sorted({account for account, *_more in privileges}))
-    changed = _read_changes(query, server, database)
+    changed = {
+        name: None if table.changed_just_now else table.changed or ""
+        for name, table in stored.items()
+        if (table.engine or "").lower() in _TIMED_ENGINES
+    }
     sums, left_out = _read_contents(query, server, database) if contents else (None, {})
     return Moment(digest_objects(rows), counters, accounts, changed, sums, left_out)
 
 
-def read_after(query: Query, server: Server, database: str, before: Moment) -> Figures:
-    """Return the figures of a dump that has ended, from the moment before it and the present one."""
-    return before.until(read_moment(query, server, database, contents=False))
+def read_after(query: Query, server: Server, database: str, before: Moment, privileges: Sequence[Privilege]) -> Figures:
+    """Return the figures of a dump that has ended, from the moment before it and the present one.
+
+    Args:
+        query: Runs a statement with named parameters and returns its rows.
+        server: The server.
+        database: The database.
+        before: The moment before the dump.
+        privileges: Those that the artifact restores.
+
+    Raises:
+        ServerError: The server cannot be asked.
+    """
+    # An object that was not there before cannot be the same as before.
+    return before.until(read_moment(query, server, database, False, privileges, before.objects))
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table, view or sequence as the catalogue has it, with the number that comes next by itself."""
+
+    name: str
+    type: str
+    engine: str | None
+    collation: str | None
+    comment: str | None
+    next: int | None
+    changed: str | None
+    changed_just_now: bool
+
+
+def _read_tables(query: Query, server: Server, database: str) -> list[_Table]:
+    return [
+        _Table(
+            name=_text(name),
+            type=_text(kind),
+            engine=_text_or_none(engine),
+            collation=_text_or_none(collation),
+            comment=_text_or_none(comment),
+            next=None if number is None else int(number),
+            changed=_text_or_none(changed),
+            changed_just_now=bool(just_now),
+        )
+        for name, kind, engine, collation, comment, number, changed, just_now in _fresh(
+            server, _TABLES, query, database
+        )
+    ]
 
 
 def _fresh(server: Server, statement: str, query: Query, database: str) -> list[tuple[Any, ...]]:
@@ -206,22 +262,12 @@ def read_auto_increments(query: Query, server: Server, database: str) -> dict[st
     return {_text(name): int(value) for name, value in _fresh(server, _COUNTERS, query, database)}
 
 
-def _read_counters(query: Query, server: Server, database: str) -> dict[str, int]:
-    found = read_auto_increments(query, server, database)
-    if server.flavour == "mariadb":
-        for (name,) in query(_SEQUENCES, {"database": database}):
-            statement = f"SELECT next_not_cached_value FROM {quote_name(database)}.{quote_name(_text(name))}"
-            found[_text(name)] = int(query(literally(statement))[0][0])
+def _read_sequences(query: Query, database: str, names: Sequence[str]) -> dict[str, int]:
+    found = {}
+    for name in names:
+        statement = f"SELECT next_not_cached_value FROM {quote_name(database)}.{quote_name(name)}"
+        found[name] = int(query(literally(statement))[0][0])
     return found
-
-
-def _read_changes(query: Query, server: Server, database: str) -> dict[str, str | None]:
-    """Return for each table when it was changed last; a table without any change has a time too, the empty one."""
-    return {
-        _text(name): (None if just_now else _text(when or ""))
-        for name, engine, when, just_now in _fresh(server, _CHANGED, query, database)
-        if _text(engine or "").lower() in _TIMED_ENGINES
-    }
 
 
 def _read_contents(query: Query, server: Server, database: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -270,7 +316,11 @@ def _value(column: str, kind: str) -> str:
 
 
 def _plain(values: list[Any]) -> list[str | None]:
-    return [None if value is None else _text(value) for value in values]
+    return [_text_or_none(value) for value in values]
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _text(value)
 
 
 def _text(value: Any) -> str:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .mysql_inspection import Query, named
 
 Account = tuple[str, str]  # user and host
+Privilege = tuple[Account, str, str, str]  # account, object, kind of object, privilege
 
 _WITHIN = named("TABLE_SCHEMA")
 _MATCHED = r"REPLACE(REPLACE({}, '\\_', '_'), '\\%%', '%%')"  # a grant on a database is on a pattern
@@ -66,20 +67,17 @@ def quote_text(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def grant_statements(query: Query, database: str) -> list[str]:
+def grant_statements(found: Sequence[Privilege], database: str) -> list[str]:
     """Return the statements that make the database's grants again, in a stable order.
 
     Args:
-        query: Runs a statement with parameters and returns its rows.
+        found: The privileges on the database and its objects.
         database: The database whose grants are meant.
-
-    Raises:
-        ServerError: The account may not read the grants (it needs SELECT on the database ``mysql``).
     """
     # (account, object clause after the database's name, kind of object) -> privileges
     privileges: dict[tuple[Account, str, str], set[str]] = defaultdict(set)
     grantable: set[tuple[Account, str, str]] = set()
-    for account, target, kind, privilege in read_privileges(query, database):
+    for account, target, kind, privilege in found:
         key = (account, target, kind)
         privileges[key].add(privilege.removesuffix(_MAY_GRANT))
         if privilege.endswith(_MAY_GRANT):
@@ -94,7 +92,7 @@ def grant_statements(query: Query, database: str) -> list[str]:
     ]
 
 
-def read_privileges(query: Query, database: str) -> list[tuple[Account, str, str, str]]:
+def read_privileges(query: Query, database: str) -> list[Privilege]:
     """Return each privilege on a database and its objects: account, object, kind of object and privilege.
 
     The object is a clause after the database's name; of the database itself ``*``, NUL and the pattern that was
@@ -108,7 +106,7 @@ def read_privileges(query: Query, database: str) -> list[tuple[Account, str, str
         ServerError: The account may not read the grants (it needs SELECT on the database ``mysql``).
     """
     own = {"database": database}
-    found: list[tuple[Account, str, str, str]] = []
+    found: list[Privilege] = []
     # Grants on tables, columns and routines outlive these. Those on what is gone are left out: they could not be made
     # again, and what cannot be loaded to its end is no backup.
     of_tables = list(_of_database(query, own))
