@@ -113,6 +113,7 @@ class PostgreSqlConnector:
             "postgresql+psycopg://",
             creator=lambda: self._open(self._wanted.database),
             isolation_level="AUTOCOMMIT",
+            use_native_hstore=False,  # else the server is asked for a type that no statement here returns
             poolclass=NullPool,
         )
 

@@ -124,7 +124,9 @@ class PostgreSql(Dbms):
 
     @functools.cached_property
     def _server(self) -> Server:
-        version = str(self._rows("SELECT current_setting('server_version')")[0][0]).split()[0]
+        # The answer is the same in every database, so that the connection that this thread has will do.
+        database = getattr(self._own, "database", None) or MAINTENANCE_DATABASE
+        version = str(self._rows("SELECT current_setting('server_version')", (), database)[0][0]).split()[0]
         return Server("postgresql", version, version_number(version))
 
     def server(self) -> Server:
@@ -134,13 +136,11 @@ class PostgreSql(Dbms):
     def databases(self) -> dict[str, int]:
         """Return all databases that take connections, but templates and the empty ``postgres``, with their sizes."""
         rows = self._rows(
-            "SELECT datname, CASE WHEN has_database_privilege(oid, 'CONNECT') THEN pg_database_size(oid) ELSE 0 END"
-            " FROM pg_database WHERE datallowconn AND NOT datistemplate"
+            "SELECT datname, CASE WHEN has_database_privilege(oid, 'CONNECT') THEN pg_database_size(oid) ELSE 0 END,"
+            f" datname = current_database() AND NOT EXISTS ({HAS_TABLES}) FROM pg_database"
+            " WHERE datallowconn AND NOT datistemplate"
         )
-        found = {str(name): int(size) for name, size in rows}
-        if MAINTENANCE_DATABASE in found and not self._has_tables(MAINTENANCE_DATABASE):
-            del found[MAINTENANCE_DATABASE]
-        return found
+        return {str(name): int(size) for name, size, is_empty in rows if not is_empty}
 
     def load(self, replication: bool) -> Load:
         """Return how many statements are at work, and how far a standby, or the standbys, are behind."""
@@ -149,9 +149,6 @@ class PostgreSql(Dbms):
     def all_databases(self) -> set[str]:
         """Return the names of all databases, templates included."""
         return {str(row[0]) for row in self._rows("SELECT datname FROM pg_database")}
-
-    def _has_tables(self, database: str) -> bool:
-        return bool(self._rows(HAS_TABLES, (), database))
 
     def inspect(self, database: str) -> Inspection:
         """Return settings, objects and size of a database."""
