@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from typing import Any
 
 import pytest
 
+from vya_backupdb.db.base import Server
 from vya_backupdb.db.figures import Figures, digest_objects, spans, unchanged_objects
-from vya_backupdb.db.mysql_figures import Moment
+from vya_backupdb.db.mysql_figures import Moment, read_after, read_moment
 from vya_backupdb.db.postgresql_figures import _canonical
 
 ALL = Figures({"table": {"a": "1"}}, {"s": (1, 2)}, {"a": "3:4"}, {"b": "why"}, (("u", "h"),))
@@ -68,3 +71,64 @@ def test_what_postgresql_writes_anew_when_it_has_read_it_makes_no_difference() -
     assert _canonical(first) != _canonical(again.replace("drink", "drugs"))
     assert _canonical("a = 'x::text (y)'") == "a='x::text (y)'"
     assert _canonical("x::numeric(10,2) + y::timestamp(3) without time zone") == "x+y"
+
+
+class Catalogue:
+    """Answers as a MariaDB server with one table would, and keeps what it was asked for."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.asked: list[str] = []
+        self.table = {"collation": "utf8mb4_bin", "next": 7, "changed": "2026-01-01 00:00:00", **changes}
+
+    def __call__(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        name = re.search(r"FROM (?:information_schema|mysql)\.(\w+)", statement)
+        self.asked.append(name.group(1) if name else statement)
+        if "UPDATE_TIME" in statement:
+            table = self.table
+            return [
+                ("item", "BASE TABLE", "InnoDB", table["collation"], "", table["next"], table["changed"], 0),
+                ("labels", "VIEW", None, None, "VIEW", None, None, None),
+                ("numbers", "SEQUENCE", "InnoDB", "utf8mb4_bin", "", None, None, None),
+            ]
+        if "next_not_cached_value" in statement:
+            return [(41,)]
+        if "VIEW_DEFINITION" in statement:
+            return [("labels", "select 1", "NONE", "root@localhost", "DEFINER")]
+        return []
+
+
+MARIADB = Server("mariadb", "11.8.9", (11, 8, 9))
+GRANT = (("reader", "localhost"), "`item`", "", "SELECT")
+
+
+def test_a_moment_of_mariadb_is_asked_for_once_by_catalogue() -> None:
+    catalogue = Catalogue()
+    moment = read_moment(catalogue, MARIADB, "shop", False)
+
+    assert catalogue.asked.count("TABLES") == 1
+    assert {"VIEWS", "TRIGGERS", "ROUTINES", "PARAMETERS", "EVENTS", "SCHEMA_PRIVILEGES"} <= set(catalogue.asked)
+    assert set(moment.objects) == {"table", "view"}
+    assert list(moment.objects["table"]) == ["item"]
+    assert moment.counters == {"item": 7, "numbers": 41}
+    assert moment.changed == {"item": "2026-01-01 00:00:00"}
+
+
+def test_kinds_that_are_not_there_are_not_looked_at_and_known_grants_not_read_again() -> None:
+    before = Catalogue()
+    first = read_moment(before, MARIADB, "shop", False, [GRANT], ["table", "view"])
+    assert set(before.asked) & {"TRIGGERS", "ROUTINES", "PARAMETERS", "EVENTS", "SCHEMA_PRIVILEGES"} == set()
+    assert first.accounts == (("reader", "localhost"),)
+
+    after = Catalogue(next=9)
+    figures = read_after(after, MARIADB, "shop", first, [GRANT])
+    assert after.asked == before.asked
+    assert figures.objects == first.objects
+    assert figures.objects["grant"].keys() == {"reader@localhost on `item`"}
+    assert figures.positions == {"item": (7, 9), "numbers": (41, 41)}
+
+
+def test_a_table_that_was_altered_meanwhile_has_no_digest() -> None:
+    first = read_moment(Catalogue(), MARIADB, "shop", False, [], ["view"])
+    figures = read_after(Catalogue(collation="latin1_bin"), MARIADB, "shop", first, [])
+    assert figures.objects.get("table", {}) == {}
+    assert figures.objects["view"] == first.objects["view"]
