@@ -9,9 +9,14 @@ import io
 import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
-from vya_backupdb.cli.output import Row, Stream, console_on, fit, show_table
+from vya_backupdb.cli.output import Row, Stream, console_on, fit, rich_console, say, show_facts, show_table
+
+# Letters that take up one column or two. (Of some others Rich has an opinion of its own, such as of flags.)
+_CELLS = st.text(st.sampled_from("abz09 _-–é図書館")).map(str.strip)
 
 
 class Broken(io.StringIO):
@@ -112,3 +117,33 @@ def test_fit_narrows_the_widest_first_and_stops_at_a_few_characters() -> None:
     assert fit([10, 50, 20], 64) == [10, 30, 20]
     assert fit([10, 50, 20], 200) == [10, 50, 20]
     assert fit([100, 100], 3) == [8, 8]
+
+
+@given(st.lists(st.tuples(_CELLS, _CELLS, _CELLS), min_size=1, max_size=4))
+def test_lines_are_what_rich_would_write(cells: list[tuple[str, str, str]]) -> None:
+    rows = [Row(each, ("A note.",)) for each in cells]
+    plain, drawn = io.StringIO(), io.StringIO()
+
+    show_table(Stream(plain), ("Name", "Size", "Last"), rows, numbers=("Size",))
+    show_table(rich_console(Stream(drawn)), ("Name", "Size", "Last"), rows, numbers=("Size",))
+
+    assert plain.getvalue().splitlines() == [line.rstrip() for line in drawn.getvalue().splitlines()]
+
+
+def test_facts_and_sentences_are_what_rich_would_write() -> None:
+    plain, drawn = io.StringIO(), io.StringIO()
+    for console in (Stream(plain), rich_console(Stream(drawn))):
+        show_facts(console, [("Host", "db1"), ("図書", "x\ty"), ("Outcome", "success")])
+        say(console, "It  went\nwell.", "green")
+
+    assert plain.getvalue() == drawn.getvalue()
+    assert plain.getvalue().splitlines()[-1] == "It went well."
+
+
+def test_only_a_terminal_or_who_asks_for_one_gets_rich(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(variable, raising=False)
+    stream = Stream(io.StringIO())
+    assert console_on(stream) is stream
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert isinstance(console_on(stream), Console)
