@@ -21,7 +21,7 @@ from bench import cases_mysql, cases_postgresql, engine_parts
 from bench.case import DATABASE, Part
 from bench.elsewhere import GZIP, NULL
 from bench.measure import run_script
-from bench.ours import DEFAULT, ENGINE, VARIANTS, Installation, backup_cases, pipeline_case
+from bench.ours import DEFAULT, ENGINE, VARIANTS, Installation, backup_cases, pipeline_case, table_case
 from bench.runner import Runner
 from bench.servers import MySql, Server, all_servers
 
@@ -95,7 +95,8 @@ def run_server(server: Server, args: argparse.Namespace, parts: list[dict[str, A
         done = runner.part(Part("backup", title, chosen, {NULL: "null", GZIP: "gzip"}))
         add(done | {"plain_bytes": plain})
         if "restore" in args.parts:
-            add(runner.restores(chosen, done))
+            more = (table_case(work, server),) if any(case.name == f"ours, {DEFAULT}" for case in chosen) else ()
+            add(runner.restores(chosen, done, more))
     if "memory" in args.parts:
         sizes = [size for size in (args.size // 100, args.size // 10) if size >= 1_000_000]
         add(engine_parts.memory(work, server, (args.size, *sizes)))

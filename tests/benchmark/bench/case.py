@@ -28,6 +28,7 @@ class Case:
         ours: Whether it is the engine.
         restores: Whether ``script`` loads into the copy, which is made anew before.
         invalid_unless: Checks the output in a way of its own.
+        table: The only table that it restores; empty if all.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Case:
     ours: bool = False
     restores: bool = False
     invalid_unless: str = ""
+    table: str = ""
 
 
 @dataclass(frozen=True)

@@ -276,6 +276,7 @@ LARGE_TABLES = (
         _order_line,
     ),
 )
+TENTH = "customer"  # which is neither the first nor the last
 _SETTING_COLUMNS = (
     _ID,
     _column("name", "varchar(100)"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .case import COPY, DATABASE, Case
+from .data import TENTH
 from .servers import ACCOUNT, PASSWORD, Server
 
 ENGINE = Path("/opt/vya-backupdb/bin")
@@ -23,6 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "parallel, zstd 3": {"strategy": "parallel", "compression": {"algorithm": "zstd", "level": 3}},
 }
 DEFAULT = "gzip 1"
+ENCRYPTED = f"{DEFAULT}, age"
 # Runs in the engine's Python: what the module backup_credentials does on a host.
 _STORE_CREDENTIALS = """
 import sys
@@ -38,13 +40,14 @@ open_store(config).set(*sys.argv[2:])
 class Installation:
     """The engine on this host, configured for one server and one variant."""
 
-    def __init__(self, root: Path, server: Server, policy: Mapping[str, Any]) -> None:
+    def __init__(self, root: Path, server: Server, policy: Mapping[str, Any], identity: Path | None = None) -> None:
         """Write the configuration and store the account.
 
         Args:
             root: A directory of its own.
             server: The only instance.
             policy: What the policies say beyond the defaults.
+            identity: Decrypts artifacts.
         """
         self.root = root
         self.config = root / "config.yml"
@@ -59,6 +62,7 @@ class Installation:
             "credentials_file": str(root / "credentials.json"),
             "key_file": str(root / "host.key"),
             "metrics": {"textfile_directory": str(root / "metrics")},
+            "age_identity_file": str(identity) if identity else None,
             "instances": [{"database_id": INSTANCE, **server.instance}],
             "policies": [
                 {"name": "one", "include": [DATABASE], **policy},
@@ -75,10 +79,12 @@ class Installation:
 
 
 def backup_cases(work: Path, server: Server) -> list[Case]:
-    """Return a case for each variant."""
+    """Return a case for each variant, and one for the default with encryption."""
     cases = []
-    for name, policy in VARIANTS.items():
-        ours = Installation(work / f"ours-{name.replace(',', '').replace(' ', '-')}", server, policy)
+    identity = work / "identity.txt"
+    encryption = {"encryption": {"recipients": [_make_identity(identity)]}}
+    for name, policy in {**VARIANTS, ENCRYPTED: {**VARIANTS[DEFAULT], **encryption}}.items():
+        ours = Installation(_root(work, name), server, policy, identity)
         cases.append(
             Case(
                 f"ours, {name}",
@@ -91,6 +97,30 @@ def backup_cases(work: Path, server: Server) -> list[Case]:
             )
         )
     return cases
+
+
+def table_case(work: Path, server: Server) -> Case:
+    """Return the restore of one table of a tenth of the data, out of the default variant's artifact."""
+    ours = Installation(_root(work, DEFAULT), server, VARIANTS[DEFAULT])
+    return Case(
+        f"ours, {DEFAULT}: a table of a tenth",
+        ours.call("restore", INSTANCE, DATABASE, "--table", server.inventory_name(TENTH), "--target", COPY, "--yes"),
+        creates=True,
+        ours=True,
+        restores=True,
+        table=TENTH,
+    )
+
+
+def _root(work: Path, variant: str) -> Path:
+    return work / f"ours-{variant.replace(',', '').replace(' ', '-')}"
+
+
+def _make_identity(path: Path) -> str:
+    """Make what decrypts, and return the recipient that belongs to it."""
+    path.unlink(missing_ok=True)
+    subprocess.run(["age-keygen", "-o", str(path)], check=True, capture_output=True)
+    return subprocess.run(["age-keygen", "-y", str(path)], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def pipeline_case(work: Path, dump: str) -> Case:

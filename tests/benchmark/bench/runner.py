@@ -36,7 +36,7 @@ class Runner:
         self._server = server
         self._runs = runs
         self._say = say
-        self._original = ""
+        self._originals: dict[str, str] = {}  # of each table, of all under the empty name
 
     def part(self, part: Part, proof: bool = True) -> dict[str, Any]:
         """Run a part's cases, one round after the other, each round beginning with another case.
@@ -54,8 +54,8 @@ class Runner:
                     self._once(case, result, number, proof and number == 0)
         return {"key": part.key, "title": part.title, "references": part.references, "results": results}
 
-    def restores(self, cases: tuple[Case, ...], backups: dict[str, Any]) -> dict[str, Any]:
-        """Time the loading of what the backup cases have left, in an interleaved part of its own."""
+    def restores(self, cases: tuple[Case, ...], backups: dict[str, Any], more: tuple[Case, ...]) -> dict[str, Any]:
+        """Time the loading of what the backup cases have left, and more cases, in an interleaved part of its own."""
         good = {each["name"] for each in backups["results"] if each["runs"] and not each["invalid"]}
         timed = tuple(
             Case(
@@ -68,7 +68,7 @@ class Runner:
             for case in cases
             if case.loaded_as and case.name in good
         )
-        return self.part(Part("restore", "restore", timed, {LOAD: "gunzip"}), proof=False)
+        return self.part(Part("restore", "restore", timed + more, {LOAD: "gunzip"}), proof=False)
 
     def _begin(self, case: Case) -> dict[str, Any]:
         return {
@@ -127,7 +127,7 @@ class Runner:
             self._empty_copy(case)
             run_script(case.load)
             compare = True
-        if compare and not self._same():
+        if compare and not self._same(case.table):
             return "what it restores is not what was there"
         return ""
 
@@ -135,13 +135,13 @@ class Runner:
     def _reference_stream(self) -> str:
         return f"{getattr(self._server, 'dump', 'pg_dump')} {DATABASE}"
 
-    def _same(self) -> bool:
-        """Whether the copy holds what the original does; the copy is dropped."""
-        if not self._original:
-            self._original = self._server.fingerprint(DATABASE)
+    def _same(self, table: str) -> bool:
+        """Whether the copy holds what the original does, or its only table what the one there does; it is dropped."""
+        if table not in self._originals:
+            self._originals[table] = self._server.fingerprint(DATABASE, table)
         copied = self._server.fingerprint(COPY)
         self._server.drop(COPY)
-        return copied == self._original
+        return copied == self._originals[table]
 
 
 def missing(case: Case) -> str:

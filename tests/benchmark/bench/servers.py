@@ -84,9 +84,14 @@ class Server:
             raise RuntimeError(f"{table.name} could not be filled")
         self.sql("\n".join(self._finish((table,))), database)
 
-    def fingerprint(self, database: str) -> str:
-        """Return a checksum of all rows of all tables."""
-        return hashlib.sha256(self._contents(database).encode()).hexdigest()
+    def fingerprint(self, database: str, table: str = "") -> str:
+        """Return a checksum of all rows of all tables, or of one."""
+        tables = [table] if table else sorted(self._tables(database))
+        return hashlib.sha256(self._contents(database, tables).encode()).hexdigest()
+
+    def inventory_name(self, table: str) -> str:
+        """Return a table's name as the engine has it."""
+        return table
 
     def prepare(self) -> None:
         """Make the accounts that the cases use."""
@@ -122,7 +127,10 @@ class Server:
     def _finish(self, tables: Sequence[Table]) -> list[str]:
         raise NotImplementedError
 
-    def _contents(self, database: str) -> str:
+    def _tables(self, database: str) -> list[str]:
+        raise NotImplementedError
+
+    def _contents(self, database: str, tables: Sequence[str]) -> str:
         raise NotImplementedError
 
 
@@ -175,9 +183,11 @@ class MySql(Server):
     def _finish(self, tables: Sequence[Table]) -> list[str]:
         return []
 
-    def _contents(self, database: str) -> str:
-        tables = self.sql("SHOW TABLES", database).splitlines()
-        return self.sql("".join(f"CHECKSUM TABLE {name};" for name in sorted(tables)), database).replace(database, "")
+    def _tables(self, database: str) -> list[str]:
+        return self.sql("SHOW TABLES", database).splitlines()
+
+    def _contents(self, database: str, tables: Sequence[str]) -> str:
+        return self.sql("".join(f"CHECKSUM TABLE {name};" for name in tables), database).replace(database, "")
 
 
 class PostgreSql(Server):
@@ -236,10 +246,16 @@ class PostgreSql(Server):
         keys = [f"ALTER TABLE {table.name} ADD PRIMARY KEY (id);" for table in tables]
         return [*keys, *(f"CREATE INDEX ON {t.name} ({column});" for t in tables for column in t.indexes)]
 
-    def _contents(self, database: str) -> str:
-        names = self.sql("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace",
-                         database).splitlines()  # fmt: skip
-        queries = (f"SELECT '{n}', count(*), sum(hashtext(t::text)::bigint) FROM {n} t;" for n in sorted(names))
+    def inventory_name(self, table: str) -> str:
+        """Return a table's name as the engine has it, with its schema."""
+        return f"public.{table}"
+
+    def _tables(self, database: str) -> list[str]:
+        own = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        return self.sql(own, database).splitlines()
+
+    def _contents(self, database: str, tables: Sequence[str]) -> str:
+        queries = (f"SELECT '{name}', count(*), sum(hashtext(t::text)::bigint) FROM {name} t;" for name in tables)
         return self.sql("".join(queries), database)
 
 
