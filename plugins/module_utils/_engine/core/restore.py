@@ -244,7 +244,7 @@ class Restorer:
             leave({MADE: "yes"})
             warnings = self._run(plan, load, beside, tell)
             refuse_other_objects(dbms, load, beside)
-            lost, unsure = look_at_rows(dbms, load, beside)
+            lost, unsure = look_at_rows(dbms, load, beside, plan.jobs)
             refuse_differences(lost)  # nobody else writes here yet
             differences, unseen = self._definitions(plan, beside)
             warnings += unsure + unseen
@@ -284,7 +284,7 @@ class Restorer:
             self._run(plan, load, beside, tell)
             refuse_other_objects(dbms, load, beside)
             if load.rows is not None:
-                refuse_differences(row_differences(load.rows, dbms.count_rows(beside, load.rows)))
+                refuse_differences(row_differences(load.rows, dbms.count_rows(beside, load.rows, plan.jobs)))
             load_chunks(
                 self._processes,
                 dbms.load_command(target),
@@ -297,7 +297,7 @@ class Restorer:
             state = f"No rows were added to {target!r}."
             raise with_state(exc, self._discarded(dbms, beside, state)) from None
         left = self._discarded(dbms, beside, "")
-        differences, unsure = look_at_rows(dbms, load, target)
+        differences, unsure = look_at_rows(dbms, load, target, plan.jobs)
         left_out = () if plan.part.tables else copy.left_out(manifest.inventory)
         return RestoreOutcome(None, differences, (*left_out, *unsure, *([left] if left else ())))
 
@@ -333,7 +333,7 @@ class Restorer:
             if lost:
                 raise DatabaseLostError(f"{str(exc).rstrip('.')}. {state}") from None
             raise with_state(exc, state) from None
-        differences, unsure = look_at_rows(dbms, load, target)
+        differences, unsure = look_at_rows(dbms, load, target, plan.jobs)
         others, unseen = self._definitions(plan, target)
         return RestoreOutcome(str(safety.path) if safety else None, differences + others, warnings + unsure + unseen)
 

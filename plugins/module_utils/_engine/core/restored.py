@@ -33,14 +33,14 @@ def refuse_other_objects(dbms: Dbms, load: Load, database: str) -> None:
     refuse_differences(inventory_differences(load.inventory, dbms.inspect(database).inventory))
 
 
-def look_at_rows(dbms: Dbms, load: Load, database: str) -> Findings:
-    """Refresh the planner's statistics and count the rows."""
+def look_at_rows(dbms: Dbms, load: Load, database: str, connections: int) -> Findings:
+    """Refresh the planner's statistics and count the rows, by several connections at a time."""
     expected = load.rows
     try:
-        unsure = dbms.refresh_statistics(database)
+        unsure = dbms.refresh_statistics(database, expected or {}, connections)
         if expected is None:
             return (), (*unsure, "The rows were not counted: the manifest does not say exactly how many there were.")
-        found = dbms.count_rows(database, expected)
+        found = dbms.count_rows(database, expected, connections)
     except ServerError as exc:
         return (), (f"The database is loaded, but not all of it was looked at: {exc.message}",)
     return tuple(row_differences(expected, found)), tuple(unsure)

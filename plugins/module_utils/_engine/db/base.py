@@ -306,10 +306,18 @@ class Dbms(abc.ABC):
         return
 
     @abc.abstractmethod
-    def count_rows(self, database: str, tables: Collection[str]) -> dict[str, int]:
+    def count_rows(self, database: str, rows: Mapping[str, int], connections: int) -> dict[str, int]:
         """Return how many rows tables of a database have, by their names in inventories.
 
         Tables whose rows a dump does not carry as they are may be left out.
+
+        Args:
+            database: The database.
+            rows: About how many rows each of the tables has: those with the most are begun with.
+            connections: How many connections may count at a time.
+
+        Raises:
+            ServerError: A table cannot be read, or not in time.
         """
 
     @abc.abstractmethod
@@ -323,8 +331,14 @@ class Dbms(abc.ABC):
         """
 
     @abc.abstractmethod
-    def refresh_statistics(self, database: str) -> list[str]:
-        """Refresh what the server's planner knows of a database; return in sentences what could not be refreshed."""
+    def refresh_statistics(self, database: str, rows: Mapping[str, int], connections: int) -> list[str]:
+        """Refresh what the server's planner knows of a database; return in sentences what could not be refreshed.
+
+        Args:
+            database: The database.
+            rows: About how many rows tables have, as far as that is known: those with the most are begun with.
+            connections: How many connections may look at a time.
+        """
 
     @abc.abstractmethod
     def connections(self, database: str) -> dict[str, int]:

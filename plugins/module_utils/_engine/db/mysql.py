@@ -394,21 +394,21 @@ class MySql(Dbms):
         """Refuse: MySQL and MariaDB cannot rename a database."""
         raise NotImplementedError("MySQL and MariaDB cannot rename a database")
 
-    def count_rows(self, database: str, tables: Collection[str]) -> dict[str, int]:
+    def count_rows(self, database: str, rows: Mapping[str, int], connections: int) -> dict[str, int]:
         """Return how many rows tables have, those of the past included where the server keeps them."""
         with self._connected() as query:
-            return count_rows(query, database, tables)
+            return count_rows(query, self._connected, database, rows, connections)
 
     def row_copy(self, target: str, tables: Collection[str], all_sequences: bool) -> MySqlRowCopy:
         """Return what adds rows to empty tables; sequences (MariaDB) stay where they stand."""
         return MySqlRowCopy(self._connected, self._server, target, tables)
 
-    def refresh_statistics(self, database: str) -> list[str]:
+    def refresh_statistics(self, database: str, rows: Mapping[str, int], connections: int) -> list[str]:
         """Analyze all tables; return in sentences what could not be."""
         with self._connected() as query:
             if database_settings(query, self._server, database).get("read_only") == "True":
                 return []
-            return refresh_statistics(query, database)
+            return refresh_statistics(query, self._connected, database, rows, connections)
 
     def connections(self, database: str) -> dict[str, int]:
         """Return who has a database as default, and how many times."""

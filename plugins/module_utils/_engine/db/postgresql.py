@@ -426,10 +426,10 @@ class PostgreSql(Dbms):
         """Let connections to a database in again."""
         self._execute(f"ALTER DATABASE {quote_name(database)} WITH ALLOW_CONNECTIONS true")
 
-    def count_rows(self, database: str, tables: Collection[str]) -> dict[str, int]:
+    def count_rows(self, database: str, rows: Mapping[str, int], connections: int) -> dict[str, int]:
         """Return how many rows tables have; those of extensions are left out, of which dumps hold a part."""
         with self._connected(database) as query:
-            return count_rows(query, tables)
+            return count_rows(query, functools.partial(self._connected, database), rows, connections)
 
     def row_copy(self, target: str, tables: Collection[str], all_sequences: bool) -> PostgreSqlRowCopy:
         """Return what adds rows to empty tables."""
@@ -439,10 +439,10 @@ class PostgreSql(Dbms):
         with in_words(self.instance, self.redactor, database):
             yield from self._connector.copied_out(database, FORMATS, statement)
 
-    def refresh_statistics(self, database: str) -> list[str]:
+    def refresh_statistics(self, database: str, rows: Mapping[str, int], connections: int) -> list[str]:
         """Analyze all tables; return in sentences what could not be."""
         with self._connected(database) as query:
-            return refresh_statistics(query)
+            return refresh_statistics(query, functools.partial(self._connected, database), rows, connections)
 
     def connections(self, database: str) -> dict[str, int]:
         """Return who is connected to a database, and how many times."""
