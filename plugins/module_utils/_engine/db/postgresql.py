@@ -88,6 +88,7 @@ _CONNECTIONS = (
     " WHERE datname = %s AND backend_type = 'client backend' AND pid <> pg_backend_pid() GROUP BY 1 ORDER BY 2 DESC, 1"
 )
 _FIGURES_LOCK_SECONDS = 3
+_NO_WAIT = "-c synchronous_commit=off"
 _WORKING = (
     "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND state = 'active'"
     " AND wait_event_type IS DISTINCT FROM 'Lock' AND wait_event_type IS DISTINCT FROM 'Client' LIMIT 1"
@@ -263,14 +264,19 @@ class PostgreSql(Dbms):
             yield PostgreSqlDirectorySession(inspection, plan, objects, snapshot, completed, tables, directories)
 
     def directory_load(self, database: str, directory: Path, origin: Origin, jobs: int) -> list[Command]:
-        """Return the calls of ``pg_restore`` and, for what belongs to the database itself, of ``psql``."""
+        """Return the calls of ``pg_restore`` and, for what belongs to the database itself, of ``psql``.
+
+        No commit is waited for, for the reason that :class:`.PostgreSqlLoading` has: there are some for each table.
+        """
         owner = extension_owner(origin.settings)
         # An extension becomes whoever's it is that loads it.
         role = owner if owner is not None and self._rows(_BOTH_SUPERUSERS, (owner,)) else None
         written_by = version_number(str(origin.tool.get("version", "")))
         reader = postgresql_client("pg_restore", max(self._server.number[0], *written_by[:1]), self.processes)
         archives = [
-            self._command(reader.path, ["--no-password", "--dbname=", *options, str(directory)], database)
+            self._command(
+                reader.path, ["--no-password", "--dbname=", *options, str(directory)], database, PGOPTIONS=_NO_WAIT
+            )
             for options in load_options(directory, jobs, role)
         ]
         return [*archives, self._load_command(database, str(directory / SETTINGS_FILE))]
@@ -306,7 +312,7 @@ class PostgreSql(Dbms):
         common.append(f"--encoding={inspection.settings['encoding']}")
         return self._command(client.path, [*common, *options], database), client.version
 
-    def _command(self, program: str, arguments: list[str], database: str) -> Command:
+    def _command(self, program: str, arguments: list[str], database: str, **more: str) -> Command:
         """A client's call: the database by variable, since a name as argument may be read as a connection string."""
         instance = self.instance
         environment = {
@@ -321,6 +327,7 @@ class PostgreSql(Dbms):
                 {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}[k]: v
                 for k, v in postgresql_tls(instance).items()
             },
+            **more,
         }
         password = self.credential.password.replace("\\", "\\\\").replace(":", "\\:")
         return Command((program, *arguments), environment, f"*:*:*:*:{password}\n".encode())

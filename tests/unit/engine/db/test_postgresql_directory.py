@@ -5,15 +5,21 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vya_backupdb.db.base import Client
+from vya_backupdb.config import Instance
+from vya_backupdb.db import postgresql
+from vya_backupdb.db.base import Client, Origin, Server
 from vya_backupdb.db.compatibility import Clients
 from vya_backupdb.db.directory import DirectoryOptions
-from vya_backupdb.db.postgresql_directory import by_hand, check_directory_dump, dump_options, load_options
+from vya_backupdb.db.postgresql import PostgreSql
+from vya_backupdb.db.postgresql_directory import LISTS, by_hand, check_directory_dump, dump_options, load_options
 from vya_backupdb.errors import ClientError
+from vya_backupdb.security.credentials import Credential
+from vya_backupdb.utils.processes import ProcessTable
 
 OLD = Client("/usr/lib/postgresql/15/bin/pg_dump", "postgresql", "15.14", (15, 14))
 NEW = Client("/usr/lib/postgresql/17/bin/pg_dump", "postgresql", "17.6", (17, 6))
@@ -61,3 +67,12 @@ def test_the_command_by_hand_survives_hostile_names() -> None:
     assert all(f"--role={owner}" in call and call[-1] == "x.dump.d" for call in calls[1:5])
     assert "--jobs=2" in calls[1]
     assert not any("--role" in word for options in load_options("d", 2, None) for word in options)
+
+
+def test_no_process_that_loads_waits_for_its_commits_to_reach_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql, "postgresql_client", lambda *_arguments: NEW)
+    driver = PostgreSql(Instance(database_id="x", dbms="postgresql"), Credential("x", "u", "p"), ProcessTable())
+    driver.__dict__["_server"] = Server("postgresql", "17.6", (17, 6))
+    *archives, settings = driver.directory_load("shop", Path("/a"), Origin({}, {"version": "17.6"}, {}, {}), 2)
+    assert [call.environment.get("PGOPTIONS") for call in archives] == ["-c synchronous_commit=off"] * len(LISTS)
+    assert settings.environment["PGDATABASE"] == "shop"
