@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
 from ..db.loading import Build, Loading
+from .statements import StatementFollower, as_lines
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,13 @@ class BuildStatement:
         build: What it makes.
         text: The statement, and the comments before it.
         settings: What a session must have been told before, beside the client's own commands, which are not repeated.
+        length: Bytes of the artifact that it stands for.
     """
 
     build: Build
     text: bytes
     settings: bytes
+    length: int
 
 
 @dataclass
@@ -44,7 +47,7 @@ class Stretch:
     holes: list[tuple[int, int]] = field(default_factory=list)
 
 
-class BuildFinder:
+class BuildFinder(StatementFollower):
     """Follows the definitions after rows.
 
     Attributes:
@@ -52,67 +55,29 @@ class BuildFinder:
     """
 
     def __init__(self, loading: Loading) -> None:
-        self._loading = loading
-        self._number = 0
-        self._begin = 0  # of the segment, in bytes from the reader's beginning
-        self._position = 0  # where the statement before ended
-        self._text = bytearray()  # what has passed since then
-        self._settings: dict[bytes, bytes] = {}  # the last statement for each name
+        super().__init__(loading)
         self._open: Optional[Stretch] = None
-        self._sure = True  # whether all settings could be seen whole
         self.stretches: dict[int, list[Stretch]] = {}
 
     def begin(self, number: int, position: int) -> None:
-        """Expect a segment.
+        """Expect a segment; the arguments are those of :meth:`StatementFollower.begin`."""
+        super().begin(number, position)
+        self._open = None
 
-        Args:
-            number: Its number.
-            position: Where it begins, in bytes from the reader's beginning.
-        """
-        self._number, self._begin, self._position, self._open = number, position, position, None
-        self._text.clear()
-
-    def feed(self, piece: bytes) -> None:
-        """Take the segment's next bytes, before the reader does."""
-        self._text += piece
-
-    def heard(self, statement: bytes, end: int) -> None:
-        """Take note of a statement.
-
-        Args:
-            statement: As :attr:`~..db.dump_reader.DumpReader.tell` is told.
-            end: Where it ends, in bytes from the reader's beginning.
-        """
-        start, length = self._position, end - self._position
+    def _take(self, statement: bytes, text: bytes, start: int) -> None:
         build = self._loading.build(statement) if self._sure else None
-        if build is not None and len(self._text) >= length:
-            self._add(build, bytes(self._text[:length]), start - self._begin)
-        elif self._loading.sets(statement):
-            self._set(statement)
-        elif not self._loading.follows_builds(statement):
+        if build is not None and text:
+            self._add(build, text, start)
+        elif not self._sure or not (self._loading.sets(statement) or self._loading.follows_builds(statement)):
             self._open = None
-        del self._text[:length]
-        self._position = end
 
     def _add(self, build: Build, text: bytes, start: int) -> None:
         if self._open is None:
-            self._open = Stretch(start, _lines(self._settings.values()))
+            self._open = Stretch(start, as_lines(self._settings.values()))
             self.stretches.setdefault(self._number, []).append(self._open)
         own = (each for each in self._settings.values() if not each.startswith(b"\\"))
-        self._open.builds.append(BuildStatement(build, text, _lines(own)))
+        self._open.builds.append(BuildStatement(build, text, as_lines(own), len(text)))
         self._open.holes.append((start, start + len(text)))
-
-    def _set(self, statement: bytes) -> None:
-        if not statement.endswith((b";", b"\n")):
-            self._sure, self._open = False, None
-            return
-        name = b" ".join(statement.split()[:2])
-        self._settings.pop(name, None)
-        self._settings[name] = statement
-
-
-def _lines(statements: Iterable[bytes]) -> bytes:
-    return b"".join(each + b"\n" for each in statements)
 
 
 def rounds(builds: Sequence[BuildStatement]) -> list[list[BuildStatement]]:

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Optional
 
 from ..db.loading import Loading
 from .build_plan import BuildFinder, BuildStatement, Stretch, rounds
+from .key_plan import KeyFinder
 from .manifest import Segment
 from .segmentation import DEFINITIONS, ROWS
+from .statements import StatementFollower
 
 PARALLEL_BYTES = 8 * 1024 * 1024  # rows that are less are not worth the start of further clients
 
@@ -41,15 +43,17 @@ class LoadPlanner:
     """Reads an artifact's definitions in passing, and plans in which steps it is loaded.
 
     Rows are shared where enough of them follow each other. Statements between the rows of two tables that do as well
-    after all of those rows are moved there; any others part the rows before from those after.
+    after all of those rows are moved there; any others part the rows before from those after. Keys that are defined
+    with their tables are made after the rows that are shared.
     """
 
-    def __init__(self, segments: Sequence[Segment], loading: Loading) -> None:
+    def __init__(self, segments: Sequence[Segment], loading: Loading, *, keys_later: bool = True) -> None:
         """Begin.
 
         Args:
             segments: Of the artifact, in their order.
             loading: What is known of its kind of dump.
+            keys_later: Whether keys may be made after the rows that are defined before.
         """
         self._segments = segments
         self._loading = loading
@@ -63,6 +67,7 @@ class LoadPlanner:
         self._settings_at: dict[int, tuple[list[bytes], int, list[bytes]]] = {}  # where rows may be shared from
         self._parting: set[int] = set()  # segments that part rows
         self._finder = BuildFinder(loading)
+        self._keys = KeyFinder(loading, self._reader) if keys_later else None
         self._read = 0  # bytes of definitions
 
     def skip(self) -> None:
@@ -76,17 +81,23 @@ class LoadPlanner:
         if self._passed == 0:
             self._begin(segment.kind)
         if segment.kind == DEFINITIONS:
-            self._finder.feed(piece)
+            for follower in self._followers:
+                follower.feed(piece)
             self._reader.feed(piece)
             self._read += len(piece)
         self._passed += len(piece)
         if self._passed >= segment.plain_length:
             self._number, self._passed = self._number + 1, 0
 
+    @property
+    def _followers(self) -> Sequence[StatementFollower]:
+        return (self._finder,) if self._keys is None else (self._finder, self._keys)
+
     def _begin(self, kind: str) -> None:
         before = self._number - 1
         if kind == DEFINITIONS:
-            self._finder.begin(self._number, self._read)
+            for follower in self._followers:
+                follower.begin(self._number, self._read)
         if kind not in (ROWS, DEFINITIONS):
             self._parting.add(self._number)
         elif kind == DEFINITIONS or self._segments[before].kind == ROWS:
@@ -97,7 +108,8 @@ class LoadPlanner:
             self._settings_at[self._number] = (self._settings, len(self._settings), self._framing)
 
     def _heard(self, statement: bytes) -> None:
-        self._finder.heard(statement, self._reader.told)
+        for follower in self._followers:
+            follower.heard(statement, self._reader.told)
         frames = self._loading.can_wait(statement)
         if not frames:
             self._parting.add(self._number)
@@ -138,7 +150,7 @@ class LoadPlanner:
         for step in steps:
             parted += self._parted(step) if shared and not step.shared else [step]
             shared = shared or step.shared
-        return parted
+        return self._with_keys_later(parted)
 
     @property
     def rows(self) -> Mapping[str, int]:
@@ -169,6 +181,23 @@ class LoadPlanner:
                 parts[number] = _without(begun, self._segments[number].plain_length)
         return [*steps, Step(tuple(numbers), False, settings, parts)]
 
+    def _with_keys_later(self, steps: list[Step]) -> list[Step]:
+        """Leave keys out of the definitions before the rows that are shared, and make them after those."""
+        shared = [place for place, step in enumerate(steps) if step.shared]
+        if self._keys is None or not shared:
+            return steps
+        builds: list[BuildStatement] = []
+        holes: dict[int, list[tuple[int, int]]] = {}
+        for each in self._keys.left_out(self.rows, steps[shared[0]].segments[0]):
+            builds.append(each.build)
+            holes.setdefault(each.number, []).append((each.start, each.end))
+        if not builds:
+            return steps
+        parts = {number: _between(found, 0, self._segments[number].plain_length) for number, found in holes.items()}
+        before = [replace(step, parts=parts) if not step.shared else step for step in steps[: shared[0]]]
+        made = Step((), False, b"", builds=builds)
+        return [*before, *steps[shared[0] : shared[-1] + 1], made, *steps[shared[-1] + 1 :]]
+
     def _stretch(self, number: int) -> tuple[int, list[int]]:
         """Return the end of the rows that begin with a segment and of all between them, and which of it are rows."""
         rows: list[int] = []
@@ -187,8 +216,13 @@ class LoadPlanner:
 
 def _without(stretch: Optional[Stretch], end: int) -> list[tuple[int, int]]:
     """Return where there is something else than builds, from the beginning of a stretch, or of all, to an end."""
-    begin, parts = stretch.start if stretch else 0, []
-    for start, after in stretch.holes if stretch else ():
+    return _between(stretch.holes, stretch.start, end) if stretch else _between((), 0, end)
+
+
+def _between(holes: Iterable[tuple[int, int]], begin: int, end: int) -> list[tuple[int, int]]:
+    """Return what is between holes, in their order, from a beginning to an end."""
+    parts = []
+    for start, after in holes:
         parts.append((begin, start))
         begin = after
     return [part for part in (*parts, (begin, end)) if part[0] < part[1]]

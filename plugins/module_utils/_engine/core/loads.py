@@ -35,6 +35,7 @@ class LoadTask:
         stall_timeout: Longest time without progress.
         decryption: What to decrypt it with, where it is encrypted.
         owners: By what accounts are called in it, what they are to be called.
+        keys_later: Whether keys may be made after the rows where they are defined before: that is faster.
     """
 
     processes: ProcessTable
@@ -44,6 +45,7 @@ class LoadTask:
     stall_timeout: timedelta
     decryption: Decryption
     owners: Mapping[str, str] = field(default_factory=dict)
+    keys_later: bool = True
 
 
 class Load(abc.ABC):
@@ -120,7 +122,15 @@ class LogicalLoad(Load):
 
     def _read(self, progress: Callable[[int], None] = lambda _done: None, thorough: bool = False) -> Survey:
         task = self._task
-        return survey_artifact(task.stored, task.dbms.loading, task.jobs, task.decryption, progress, thorough=thorough)
+        return survey_artifact(
+            task.stored,
+            task.dbms.loading,
+            task.jobs,
+            task.decryption,
+            progress,
+            thorough=thorough,
+            keys_later=task.keys_later,
+        )
 
 
 class ParallelLoad(Load):

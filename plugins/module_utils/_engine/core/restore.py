@@ -359,8 +359,17 @@ class Restorer:
         return f"The old database {plan.target!r} was brought back from its safety backup {safety.path}.", False
 
     def _load_of(self, plan: RestorePlan, stored: StoredArtifact) -> Load:
-        owners = plan.owners if stored is plan.stored else {}  # the old state comes back as it was
-        task = LoadTask(self._processes, plan.dbms, stored, plan.jobs, plan.stall_timeout, self._decryption, owners)
+        wanted = stored is plan.stored  # else the old state comes back as it was, in the way that asks for least
+        task = LoadTask(
+            self._processes,
+            plan.dbms,
+            stored,
+            plan.jobs,
+            plan.stall_timeout,
+            self._decryption,
+            plan.owners if wanted else {},
+            keys_later=wanted,
+        )
         if plan.part.is_whole:
             return load_of(task)
         tables = stored.manifest.inventory.get("table", ())

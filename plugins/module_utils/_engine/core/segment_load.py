@@ -104,6 +104,7 @@ def survey_artifact(
     progress: Callable[[int], None] = lambda _done: None,
     *,
     thorough: bool = True,
+    keys_later: bool = True,
 ) -> Survey:
     """Read an artifact, compare it with its checksum, and see in which steps it can be loaded.
 
@@ -115,6 +116,7 @@ def survey_artifact(
         progress: Called with the bytes of SQL read so far.
         thorough: Whether rows are unpacked, too, as a verification does. Where they are not, it is found while they are
             loaded if they were sealed damaged.
+        keys_later: Whether keys may be made after the rows that are defined before.
 
     Raises:
         DamageError: It is damaged, cut off or exchanged.
@@ -122,7 +124,9 @@ def survey_artifact(
         CredentialsError: It cannot be decrypted.
     """
     segments = stored.manifest.segments
-    planner = LoadPlanner(segments, loading) if jobs > 1 and _can_be_shared(stored) else None
+    planner = None
+    if jobs > 1 and _can_be_shared(stored):
+        planner = LoadPlanner(segments, loading, keys_later=keys_later)
     digests: list[bytes] = []
     skip = planner.skip if planner is not None else None
     for piece in read_through(stored, decryption, digests, progress, thorough=thorough, skipped=skip):
@@ -210,10 +214,18 @@ class Loader:
 
     def _build(self, step: Step) -> None:
         """Have clients make keys and indexes, each those that are its share."""
-        parts = shares(step.builds, self._survey.rows, self._jobs)
         together = Together()
-        streams = [together.until_failure(self._builds(step, part)) for part in parts]
-        together.run([functools.partial(self.feed_client, stream) for stream in streams])
+
+        def work(builds: Sequence[BuildStatement], started: Started) -> None:
+            try:
+                self.feed_client(together.until_failure(self._builds(step, builds)), started)
+            except RestoreError as exc:
+                tables = _listed(list(dict.fromkeys(each.build.table for each in builds)))
+                what = f"{exc.message.rstrip('.')}; it was making keys or indexes of {tables}."
+                raise RestoreError(what, exc.hint or self._dbms.loading.builds_hint) from None
+
+        parts = shares(step.builds, self._survey.rows, self._jobs)
+        together.run([functools.partial(work, part) for part in parts])
 
     def _builds(self, step: Step, builds: Sequence[BuildStatement]) -> Iterator[bytes]:
         told = b""
@@ -223,7 +235,7 @@ class Loader:
                 told = each.settings
                 yield told
             yield each.text + b"\n"
-            self._took(len(each.text))
+            self._took(each.length)
 
     def _took(self, count: int) -> None:
         with self._lock:
@@ -346,10 +358,7 @@ class _SharedStep:
         tables = list(dict.fromkeys(table for number in taken[-2:] for table in segments[number].tables))
         if not tables:
             return exc
-        more = f" and {len(tables) - _NAMED} more tables" if len(tables) > _NAMED else ""
-        return RestoreError(
-            f"{exc.message.rstrip('.')}; it was given rows of {', '.join(tables[:_NAMED])}{more}.", exc.hint
-        )
+        return RestoreError(f"{exc.message.rstrip('.')}; it was given rows of {_listed(tables)}.", exc.hint)
 
     def _next_segments(self, taken: list[int]) -> Iterator[tuple[int, Iterator[bytes]]]:
         while True:
@@ -360,6 +369,11 @@ class _SharedStep:
                 content = self._packed.fetch(self._loader.segments[number])
             taken.append(number)
             yield number, content
+
+
+def _listed(tables: Sequence[str]) -> str:
+    more = f" and {len(tables) - _NAMED} more tables" if len(tables) > _NAMED else ""
+    return f"{', '.join(tables[:_NAMED])}{more}"
 
 
 def _parts(chunks: Iterator[bytes], parts: Sequence[tuple[int, int]]) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ has at that place, and nothing else of what came before: definitions are made on
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -29,6 +30,40 @@ class Build:
     alone: bool
 
 
+@dataclass(frozen=True)
+class Later:
+    """A part of a definition that can be left out of it, and be made of the rows instead, once they are there.
+
+    Attributes:
+        table: Of which table, as :meth:`Loading.table_of` names it.
+        start: Where it begins, in bytes from the definition's beginning.
+        end: Where it ends.
+        statement: What makes it.
+    """
+
+    table: str
+    start: int
+    end: int
+    statement: bytes
+
+
+class LaterFinder(abc.ABC):
+    """Follows the definitions of a dump to find what of them can be made after the rows."""
+
+    @abc.abstractmethod
+    def heard(self, statement: bytes, text: bytes) -> bool:
+        """Take note of a statement, and tell whether it is a definition of which parts may be made later.
+
+        Args:
+            statement: As :attr:`DumpReader.tell` is told.
+            text: All of it, with what stands before it; empty where that is not known.
+        """
+
+    @abc.abstractmethod
+    def found(self) -> Sequence[Optional[Later]]:
+        """Return, after all has been heard, what can be made later of each definition that may have such parts."""
+
+
 class Loading(abc.ABC):
     """How dumps of one kind of server are loaded by several clients.
 
@@ -36,9 +71,11 @@ class Loading(abc.ABC):
 
     Attributes:
         session: What each client that loads is told before all else.
+        builds_hint: What helps where something could not be made of the rows, in a sentence.
     """
 
     session = b""
+    builds_hint = ""
 
     @abc.abstractmethod
     def reader(self) -> DumpReader:
@@ -63,6 +100,14 @@ class Loading(abc.ABC):
     def follows_builds(self, statement: bytes) -> bool:
         """Tell whether a statement between builds may as well be run after all of them."""
         return False
+
+    def later(self, reader: DumpReader) -> Optional[LaterFinder]:
+        """Return what finds parts of definitions that can be made after the rows; None where they already are.
+
+        Args:
+            reader: What follows the dump; each statement is heard while it is the last that the reader has read.
+        """
+        return None
 
     def table_of(self, rows: str) -> str:
         """Return the table of rows as :attr:`Build.table` names it.

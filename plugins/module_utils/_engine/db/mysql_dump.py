@@ -19,6 +19,8 @@ _TAG_BYTES = 300
 _BYTES_FOR_AN_ESCAPE = 50  # with more of them, they are found faster one way than the other
 _WINDOW_BYTES = 64 * 1024  # matching needs memory for each step, so this much at a time
 
+# Comments before a statement count as part of it; one of them bars commands of the client's own.
+COMMENTS = rb"(?:\s|/\*M!999999[^*]*\*/|(?:--(?=\s)|#)[^\n]*\n)*"
 _SPACE = re.compile(rb"\s*")
 _DELIMITER = re.compile(rb"DELIMITER +(\S+)\s*\Z", re.IGNORECASE)
 # A text can match these patterns in one way only, so that what is cut off fails at once. (Possessive quantifiers would

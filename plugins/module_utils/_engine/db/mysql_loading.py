@@ -6,20 +6,20 @@
 from __future__ import annotations
 
 import re
+from typing import Optional
 
 from .dump_reader import DumpReader
 from .loading import Loading
-from .mysql_dump import MySqlDumpReader
+from .mysql_dump import COMMENTS, MySqlDumpReader
+from .mysql_keys import MySqlKeys
 
-# Comments before a statement count as part of it; one of them bars commands of the client's own.
-_COMMENTS = rb"(?:\s|/\*M!999999[^*]*\*/|(?:--(?=\s)|#)[^\n]*\n)*"
 _SETTING = re.compile(
-    _COMMENTS + rb"(?:/\*M?!\d+ )?SET\s+(?!GLOBAL|PERSIST|PASSWORD|DEFAULT|@@GLOBAL|@@PERSIST)", re.IGNORECASE
+    COMMENTS + rb"(?:/\*M?!\d+ )?SET\s+(?!GLOBAL|PERSIST|PASSWORD|DEFAULT|@@GLOBAL|@@PERSIST)", re.IGNORECASE
 )
-_FIRST_SETTING = re.compile(_COMMENTS + rb"(?:/\*M?!\d+ )?SET @OLD_CHARACTER_SET_CLIENT\s*=", re.IGNORECASE)
+_FIRST_SETTING = re.compile(COMMENTS + rb"(?:/\*M?!\d+ )?SET @OLD_CHARACTER_SET_CLIENT\s*=", re.IGNORECASE)
 # What surrounds the rows of each table. Keys that are disabled only now are made anew from what has been loaded.
 _CAN_WAIT = re.compile(
-    _COMMENTS + rb"(?:/\*!40000 ALTER TABLE `[^`]*(?:``[^`]*)*` (?:DIS|EN)ABLE KEYS \*/|COMMIT"
+    COMMENTS + rb"(?:/\*!40000 ALTER TABLE `[^`]*(?:``[^`]*)*` (?:DIS|EN)ABLE KEYS \*/|COMMIT"
     rb"|SET (?:@OLD_AUTOCOMMIT\s*=\s*@@AUTOCOMMIT\s*,\s*)?(?:@@)?AUTOCOMMIT\s*=\s*(?:[01]|@OLD_AUTOCOMMIT));\Z",
     re.IGNORECASE,
 )
@@ -33,6 +33,10 @@ class MySqlLoading(Loading):
     """
 
     interruption = b"COMMIT;\n"
+    builds_hint = (
+        "For the keys of large tables the server needs room in its directory for temporary files (tmpdir; MySQL's"
+        " innodb_tmpdir too). A restore with one job has it make them with the rows instead, which takes longer."
+    )
 
     def __init__(self, *, dollar_quotes: bool) -> None:
         """Begin.
@@ -57,6 +61,10 @@ class MySqlLoading(Loading):
     def can_wait(self, statement: bytes) -> bool:
         """Tell whether a statement between rows may as well be run after all of the rows that follow it."""
         return _CAN_WAIT.match(statement) is not None
+
+    def later(self, reader: DumpReader) -> Optional[MySqlKeys]:
+        """Return what finds keys that can be made after the rows."""
+        return MySqlKeys(reader) if isinstance(reader, MySqlDumpReader) else None
 
     def beginning(self) -> bytes:
         """Return what a client that loads nothing but rows runs after the session's settings."""

@@ -202,7 +202,7 @@ def test_what_may_as_well_come_after_indexes(statement: bytes, follows: bool) ->
 
 
 def statement(table: str, alone: bool = False) -> BuildStatement:
-    return BuildStatement(Build(table, alone), table.encode(), b"")
+    return BuildStatement(Build(table, alone), table.encode(), b"", len(table))
 
 
 def test_clients_have_about_as_much_to_do() -> None:
