@@ -20,7 +20,7 @@ class StatementFollower(abc.ABC):
         self._begin = 0  # of the segment, in bytes from the reader's beginning
         self._position = 0  # where the statement before ended
         self._text = bytearray()  # what has passed since then
-        self._settings: dict[bytes, bytes] = {}  # the last statement for each name
+        self._settings: dict[bytes, bytes] = {}  # the last statement for each of them
         self._sure = True  # whether all settings could be seen whole
 
     def begin(self, number: int, position: int) -> None:
@@ -45,6 +45,8 @@ class StatementFollower(abc.ABC):
             end: Where it ends, in bytes from the reader's beginning.
         """
         start, length = self._position, end - self._position
+        if self._loading.begins_anew(statement):
+            self._settings.clear()
         if self._loading.sets(statement):
             self._set(statement)
         self._take(statement, bytes(self._text[:length]) if len(self._text) >= length else b"", start - self._begin)
@@ -65,7 +67,7 @@ class StatementFollower(abc.ABC):
         if not statement.endswith((b";", b"\n")):
             self._sure = False
             return
-        name = b" ".join(statement.split()[:2])
+        name = self._loading.setting(statement)
         self._settings.pop(name, None)
         self._settings[name] = statement
 

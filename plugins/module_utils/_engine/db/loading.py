@@ -85,6 +85,10 @@ class Loading(abc.ABC):
     def sets(self, statement: bytes) -> bool:
         """Tell whether a statement sets something for the rest of its session."""
 
+    def setting(self, statement: bytes) -> bytes:
+        """Return what a statement sets, where it sets something; the later of two that set the same stays in force."""
+        return b" ".join(statement.split()[:2])
+
     def begins_anew(self, statement: bytes) -> bool:
         """Tell whether nothing of what was set before a statement is set any longer: another dump begins with it."""
         return False

@@ -38,8 +38,17 @@ _KEY = re.compile(
     rb"  KEY (" + _NAME + rb") \((?=(" + _NAME + rb"))" + _KEY_PART + rb"(?:," + _KEY_PART + rb")*\)" + _OPTION + rb"*"
 )
 _FOREIGN_KEY = re.compile(
-    rb"  CONSTRAINT " + _NAME + rb" FOREIGN KEY " + _NAMES + rb" REFERENCES (?:" + _NAME + rb"\.)?(" + _NAME + rb") "
-    + _NAMES + _REST
+    rb"  CONSTRAINT "
+    + _NAME
+    + rb" FOREIGN KEY "
+    + _NAMES
+    + rb" REFERENCES (?:"
+    + _NAME
+    + rb"\.)?("
+    + _NAME
+    + rb") "
+    + _NAMES
+    + _REST
 )
 _CHECK = re.compile(rb"  CONSTRAINT " + _NAME + rb" CHECK \(" + _REST)
 _LAST = re.compile(
@@ -60,7 +69,8 @@ _REFERENCES = re.compile(rb"\bREFERENCES\s+(?:" + _ANY_NAME + rb"\s*\.\s*)?(" + 
 _HINT = re.compile(rb"\b(?:USE|FORCE|IGNORE)\s+(?:INDEX|KEY)\b", re.IGNORECASE)
 _HINTED = re.compile(rb"[^(`]*\(\s*((?:" + _ANY_NAME + rb"\s*(?:,\s*" + _ANY_NAME + rb"\s*)*)?)\)")
 _CHANGES = re.compile(
-    COMMENTS + rb"(?:/\*M?!\d+ )?(?:(?:ALTER|RENAME)\s+TABLE\s|CREATE\s[^(]*\bINDEX\s)(?!.* (?:DIS|EN)ABLE KEYS \*/;)",
+    COMMENTS
+    + rb"(?:/\*M?!\d+ )?(?:(?:ALTER|RENAME)\s+TABLE\s|(?:CREATE|DROP)\s+(?:\w+\s+)?INDEX\s)(?!.* (?:DIS|EN)ABLE KEYS \*/;)",
     re.IGNORECASE | re.DOTALL,
 )
 _CHARSETS = ("utf8mb4", "utf8mb3", "utf8")  # in which no byte of a longer letter looks like a sign

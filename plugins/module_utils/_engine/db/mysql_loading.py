@@ -16,6 +16,7 @@ from .mysql_keys import MySqlKeys
 _SETTING = re.compile(
     COMMENTS + rb"(?:/\*M?!\d+ )?SET\s+(?!GLOBAL|PERSIST|PASSWORD|DEFAULT|@@GLOBAL|@@PERSIST)", re.IGNORECASE
 )
+_SET = re.compile(rb"(?:(?:SESSION|LOCAL)\s+)?[^\s=]+", re.IGNORECASE)
 _FIRST_SETTING = re.compile(COMMENTS + rb"(?:/\*M?!\d+ )?SET @OLD_CHARACTER_SET_CLIENT\s*=", re.IGNORECASE)
 # What surrounds the rows of each table. Keys that are disabled only now are made anew from what has been loaded.
 _CAN_WAIT = re.compile(
@@ -53,6 +54,12 @@ class MySqlLoading(Loading):
     def sets(self, statement: bytes) -> bool:
         """Tell whether a statement sets something for the rest of its session."""
         return _SETTING.match(statement) is not None
+
+    def setting(self, statement: bytes) -> bytes:
+        """Return what a statement sets; of one that sets several things, the first."""
+        start = _SETTING.match(statement)
+        name = _SET.match(statement, start.end()) if start else None
+        return name.group().upper() if name else statement
 
     def begins_anew(self, statement: bytes) -> bool:
         """Tell whether another dump begins with a statement: each ends by setting back what it has set."""
