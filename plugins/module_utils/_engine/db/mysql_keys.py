@@ -161,7 +161,7 @@ def parse_table(statement: bytes) -> Optional[Table]:
         text = line[:-1] if comma else line
         end = position + 1 + len(text)
         found = table.take(text, before, end)
-        if found is None or found < sort or number == 1 and found != _COLUMNS:
+        if found is None or found < sort or (number == 1 and found != _COLUMNS):
             return None
         sort, before, position = found, end, position + 1 + len(line)
     return table
