@@ -72,9 +72,11 @@ DELIMITER ;
 """
 OF_MARIADB = """
 CREATE TABLE versioned (id int PRIMARY KEY, a int, KEY a (a)) WITH SYSTEM VERSIONING;
-CREATE TABLE period (id int, a int, s date, e date, PERIOD FOR p (s, e), UNIQUE KEY (id, p WITHOUT OVERLAPS), KEY a (a));
+CREATE TABLE period (id int, a int, s date, e date, PERIOD FOR p (s, e), UNIQUE KEY (id, p WITHOUT OVERLAPS),
+ KEY a (a));
 CREATE TABLE hashed (id int PRIMARY KEY, a int, b blob, UNIQUE KEY b (b), KEY a (a));
-CREATE TABLE ignored (id int PRIMARY KEY, a int, b int, c blob COMPRESSED, i int INVISIBLE, KEY a (a) IGNORED, KEY b (b));
+CREATE TABLE ignored (id int PRIMARY KEY, a int, b int, c blob COMPRESSED, i int INVISIBLE, KEY a (a) IGNORED,
+ KEY b (b));
 CREATE TABLE pages (id int PRIMARY KEY, a int, KEY a (a)) PAGE_COMPRESSED=1;
 CREATE TABLE by_hash (id int PRIMARY KEY, a int, KEY a (a) USING HASH, KEY b (a, id));
 """

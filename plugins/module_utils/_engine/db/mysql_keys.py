@@ -69,8 +69,8 @@ _REFERENCES = re.compile(rb"\bREFERENCES\s+(?:" + _ANY_NAME + rb"\s*\.\s*)?(" + 
 _HINT = re.compile(rb"\b(?:USE|FORCE|IGNORE)\s+(?:INDEX|KEY)\b", re.IGNORECASE)
 _HINTED = re.compile(rb"[^(`]*\(\s*((?:" + _ANY_NAME + rb"\s*(?:,\s*" + _ANY_NAME + rb"\s*)*)?)\)")
 _CHANGES = re.compile(
-    COMMENTS
-    + rb"(?:/\*M?!\d+ )?(?:(?:ALTER|RENAME)\s+TABLE\s|(?:CREATE|DROP)\s+(?:\w+\s+)?INDEX\s)(?!.* (?:DIS|EN)ABLE KEYS \*/;)",
+    COMMENTS + rb"(?:/\*M?!\d+ )?(?:(?:ALTER|RENAME)\s+TABLE\s|(?:CREATE|DROP)\s+(?:\w+\s+)?INDEX\s)"
+    rb"(?!.* (?:DIS|EN)ABLE KEYS \*/;\Z)",
     re.IGNORECASE | re.DOTALL,
 )
 _CHARSETS = ("utf8mb4", "utf8mb3", "utf8")  # in which no byte of a longer letter looks like a sign
@@ -182,7 +182,7 @@ class MySqlKeys(LaterFinder):
             reader: What follows the dump.
         """
         self._reader = reader
-        self._tables: list[Optional[Table]] = []
+        self._tables: list[Table] = []
         self._defined: Counter[str] = Counter()
         self._referenced: dict[str, set[str]] = {}
         self._untouched: set[str] = set()  # tables

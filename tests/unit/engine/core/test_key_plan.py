@@ -1,6 +1,6 @@
 # GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Keys after rows: what is left out of definitions is made once, after the rows and in a session like the dump's own."""
+"""Keys after rows: what is left out of definitions is made once, after the rows, in a session like the dump's own."""
 
 from __future__ import annotations
 
