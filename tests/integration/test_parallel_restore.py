@@ -12,7 +12,7 @@ import pytest
 from fingerprint import compare
 from servers import ACCOUNT, Host, Server
 
-from vya_backupdb.core import load_plan, segment_load, segmentation
+from vya_backupdb.core import key_plan, load_plan, segment_load, segmentation
 from vya_backupdb.core.load_plan import Step
 from vya_backupdb.core.segmentation import ROWS
 from vya_backupdb.core.storage import find_artifact
@@ -23,7 +23,10 @@ from vya_backupdb.errors import RestoreError
 
 @pytest.fixture(autouse=True)
 def shared(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
-    """Cut into many small segments, share however few of them there are, and return the steps that were shared."""
+    """Cut into many small segments, share however few of them there are, and return the steps that were shared.
+
+    Keys are made after the rows of however small tables.
+    """
     steps: list[Step] = []
     run = segment_load._SharedStep.run
 
@@ -34,6 +37,7 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
     monkeypatch.setattr(segmentation, "ROWS_BYTES", 2000)
     monkeypatch.setattr(segmentation, "SHARED_BYTES", 200)
     monkeypatch.setattr(load_plan, "PARALLEL_BYTES", 0)
+    monkeypatch.setattr(key_plan, "KEYS_ROWS", 0)
     monkeypatch.setattr(segment_load._SharedStep, "run", noted)
     return steps
 

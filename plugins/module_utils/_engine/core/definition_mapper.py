@@ -38,7 +38,7 @@ class DefinitionMapper:
 
         Args:
             segment: Which it is; segments come in their order.
-            chunks: Its content, of which parts may be left out that are whole statements.
+            chunks: Its content, of which statements and parts of them may be left out.
         """
         if segment.kind == ROWS:
             yield from chunks
