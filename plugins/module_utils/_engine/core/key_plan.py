@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Optional
 
-from ..db.dump_reader import DumpReader
 from ..db.loading import Build, LaterFinder, Loading
 from .build_plan import BuildStatement
 from .statements import StatementFollower, as_lines
@@ -44,19 +42,19 @@ class _Place:
 class KeyFinder(StatementFollower):
     """Follows the definitions of tables."""
 
-    def __init__(self, loading: Loading, reader: DumpReader) -> None:
+    def __init__(self, loading: Loading, finder: LaterFinder) -> None:
         """Begin.
 
         Args:
             loading: What is known of the kind of dump.
-            reader: What reads the statements that are heard.
+            finder: What knows the definitions.
         """
         super().__init__(loading)
-        self._finder: Optional[LaterFinder] = loading.later(reader)
+        self._finder = finder
         self._places: list[_Place] = []
 
     def _take(self, statement: bytes, text: bytes, start: int) -> None:
-        if self._finder is not None and self._finder.heard(statement, text):
+        if self._finder.heard(statement, text):
             begin = start + len(text) - len(statement)
             self._places.append(_Place(self._number, begin, as_lines(self._settings.values())))
 
@@ -67,7 +65,7 @@ class KeyFinder(StatementFollower):
             rows: How many rows each table has.
             end: The number of the first segment that is loaded after those definitions.
         """
-        if self._finder is None or not self._sure:
+        if not self._sure:
             return
         for place, later in zip(self._places, self._finder.found(), strict=True):
             if later is not None and place.number < end and rows.get(later.table, 0) >= KEYS_ROWS:

@@ -67,7 +67,8 @@ class LoadPlanner:
         self._settings_at: dict[int, tuple[list[bytes], int, list[bytes]]] = {}  # where rows may be shared from
         self._parting: set[int] = set()  # segments that part rows
         self._finder = BuildFinder(loading)
-        self._keys = KeyFinder(loading, self._reader) if keys_later else None
+        later = loading.later(self._reader) if keys_later else None
+        self._keys = KeyFinder(loading, later) if later is not None else None
         self._read = 0  # bytes of definitions
 
     def skip(self) -> None:
