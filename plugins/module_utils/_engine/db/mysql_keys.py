@@ -51,9 +51,12 @@ _FOREIGN_KEY = re.compile(
     + _REST
 )
 _CHECK = re.compile(rb"  CONSTRAINT " + _NAME + rb" CHECK \(" + _REST)
-_LAST = re.compile(
-    rb"\) ENGINE=InnoDB(?: (?:DEFAULT )?(?!KEY_BLOCK_SIZE)(?:`[A-Z_]+`|[A-Z_]+)=(?:\w+|" + _TEXT + rb"))*;"
+# Options that have no say in how a key is made, or whether: a table with a second engine refuses all changes.
+_TABLE_OPTION = (
+    rb"(?:AUTO_INCREMENT|(?:DEFAULT )?CHARSET|COLLATE|COMMENT|ROW_FORMAT|STATS_\w+|(?:AVG|MIN|MAX)_ROW\w+|PACK_KEYS"
+    rb"|CHECKSUM|DELAY_KEY_WRITE|`PAGE_COMPRESS\w+`|`ENCRYPT\w+`)=(?:\w+|" + _TEXT + rb")"
 )
+_LAST = re.compile(rb"\) ENGINE=InnoDB(?: " + _TABLE_OPTION + rb")*;")
 _COLUMNS, _UNIQUES, _KEYS, _CONSTRAINTS = range(4)  # sorts of lines, in their order
 _QUOTED = re.compile(_NAME + rb"|" + _TEXT)
 _ONE_NAME = re.compile(_NAME)

@@ -151,6 +151,7 @@ def test_what_is_not_plain_is_left_alone(lines: tuple[str, ...]) -> None:
         ") ENGINE=InnoDB DEFAULT CHARSET=utf8mb4\n/*!50100 PARTITION BY HASH (`id`)\nPARTITIONS 3 */",
         ") ENGINE=InnoDB ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=4",
         ") ENGINE=InnoDB COMMENT='a\nb'",
+        ") ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 SECONDARY_ENGINE=RAPID",
         ") ENGINE=InnoDB DATA DIRECTORY='/x/'",
         ") ENGINE=InnoDB /*!50100 TABLESPACE `x` */",
         ")",
