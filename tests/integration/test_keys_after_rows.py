@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -190,6 +192,17 @@ def test_other_restores_make_keys_with_their_tables(
     assert made.keys() == before.keys()
     assert made["plain"] == before["plain"]
     assert made_later == set()
+
+
+def test_a_drill_finds_no_difference(server: Server, host: Host, keyed: str, made_later: set[str]) -> None:
+    with tempfile.TemporaryDirectory(prefix="vya-", dir="/var/tmp") as name:  # short enough for a socket
+        Path(name).chmod(0o755)
+        host.write(drill={"directory": f"{name}/s", "memory": "64MiB"})
+
+        (result,) = host.engine().drill(database_id=server.database_id, database=keyed).results
+
+    assert result.outcome == "success", result
+    assert made_later == LATER | LATER_OF[server.flavour]
 
 
 def test_a_key_that_cannot_be_made_fails_the_restore_and_the_old_state_comes_back_without_that(
