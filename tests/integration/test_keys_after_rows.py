@@ -159,9 +159,7 @@ def definitions(server: Server, database: str) -> dict[str, str]:
     return {each: server.sql(f"SHOW CREATE TABLE {server.quoted(each)};", database) for each in names.splitlines()}
 
 
-def test_tables_are_defined_as_they_were(
-    server: Server, host: Host, keyed: str, make_database: Callable[..., str], made_later: set[str]
-) -> None:
+def test_tables_are_defined_as_they_were(server: Server, host: Host, keyed: str, made_later: set[str]) -> None:
     before, printed = definitions(server, keyed), server.fingerprint(keyed)
     server.drop(keyed)
 
