@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import logging
+import pkgutil
 import typing as t
 from datetime import datetime
 from pathlib import Path
@@ -139,6 +141,7 @@ def _call(module: AnsibleModule, work: t.Callable[[Engine], t.Any]) -> dict[str,
     from .._engine.engine import Engine
     from .._engine.security.privileges import call_as_owner
 
+    _load_engine()
     engine = Engine.open(Path(module.params["config_path"]), trigger="ansible")
     if module.params.get("identity_file"):
         engine.use_identity(Path(module.params["identity_file"]))
@@ -147,6 +150,18 @@ def _call(module: AnsibleModule, work: t.Callable[[Engine], t.Any]) -> dict[str,
         module.warn(message)
     result: dict[str, t.Any] = answer["report"]
     return result
+
+
+def _load_engine() -> None:
+    """Import all of the engine but its command line, also what it imports only when it needs it.
+
+    Ansible sends it in a file that root alone can read, so that the child could not import anything of it any more.
+    """
+    from .. import _engine
+
+    for found in pkgutil.walk_packages(_engine.__path__, f"{_engine.__name__}."):
+        if not found.name.startswith(f"{_engine.__name__}.cli"):
+            importlib.import_module(found.name)
 
 
 def _report_and_log(work: t.Callable[[], t.Any]) -> dict[str, t.Any]:
