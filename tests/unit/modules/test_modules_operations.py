@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -410,6 +412,33 @@ def test_the_work_is_done_as_the_owner_of_the_state_directory(
     engine("info", lambda: shared("_engine.reports").InfoReport(({"uid": os.geteuid()},), ()))
     assert run_module("backup_info")["instances"] == [{"uid": 65534}]
     assert os.geteuid() == 0
+
+
+SHARED = "ansible_collections.vya.backupdb.plugins.module_utils"
+# Runs a module's operation up to where root is given up, and prints what has been loaded by then.
+LOADED = """
+import sys, types
+from pathlib import Path
+from {shared}._engine.security import privileges
+from {shared}._module import operations
+def give_up_root(_path, _function):
+    print(*sys.modules, sep="\\n")
+    sys.exit()
+privileges.call_as_owner = give_up_root
+operations.info(types.SimpleNamespace(params={{"config_path": sys.argv[1], "database_id": None, "database": None}}))
+"""
+
+
+def test_all_of_the_engine_is_loaded_before_root_is_given_up(collections: Path, repository: Path, host: Any) -> None:
+    """What Ansible sends lies in a directory of root's: whoever backs up could load nothing more from there."""
+    command = [sys.executable, "-c", LOADED.format(shared=SHARED), str(host.config_path)]
+    environment = {**os.environ, "PYTHONPATH": str(collections)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    engine = repository / "plugins" / "module_utils" / "_engine"
+    files = [path.relative_to(engine).with_suffix("").parts for path in engine.rglob("*.py")]
+    wanted = {".".join((SHARED, "_engine", *parts)).removesuffix(".__init__") for parts in files if parts[0] != "cli"}
+    assert wanted
+    assert wanted - set(done.stdout.splitlines()) == set()
 
 
 def test_what_the_engine_logs_becomes_a_warning(
