@@ -104,7 +104,7 @@ def main() -> int:
     """Run the command line; 0 if all tests passed on all hosts."""
     parser = argparse.ArgumentParser(description="Run tests/integration inside real hosts.")
     parser.add_argument("--host", action="append", choices=SUITES, help="default: all")
-    parser.add_argument("--timeout", type=float, default=3600, help="seconds for each host (default: %(default)s)")
+    parser.add_argument("--timeout", type=float, default=4500, help="seconds for each host (default: %(default)s)")
     parser.add_argument("--faults", action="store_true", help="run tests/faults instead (default: bookworm and sid)")
     args, others = parser.parse_known_args()
     if args.faults:

@@ -171,7 +171,7 @@ class MySql(Dbms):
 
     def plan_dump(self, database: str, inspection: Inspection) -> DumpPlan:
         """Plan a dump by ``mariadb-dump`` or ``mysqldump`` in one transaction, with everything that belongs to it."""
-        return self._plan(database, inspection, read_privileges(self._rows, database), writes_position=False)
+        return self._plan(database, inspection, self._privileges(self._rows, database), writes_position=False)
 
     @contextlib.contextmanager
     def dump_session(self, database: str, contents: bool = False) -> Iterator[MySqlDumpSession]:
@@ -179,7 +179,7 @@ class MySql(Dbms):
         with self._connected() as query:
             inspection = self._inspect(query, database)
             before = current_point(query, self._server)
-            privileges = read_privileges(query, database)
+            privileges = self._privileges(query, database)
             plan = self._plan(database, inspection, privileges, writes_position=not before.reason)
             moment, inspection = self._moment_if_free(query, database, contents, inspection, privileges)
 
@@ -208,12 +208,16 @@ class MySql(Dbms):
         with self._connected() as query:
             return read_moment(query, self._server, database, contents).figures()
 
+    def _privileges(self, query: Query, database: str) -> list[Privilege]:
+        """Return the privileges on a database, once the account is known to hold those that a dump takes."""
+        self.refuse_unfit(database)
+        return read_privileges(query, database)
+
     def _plan(
         self, database: str, inspection: Inspection, privileges: Sequence[Privilege], *, writes_position: bool
     ) -> DumpPlan:
         flavour = self._server.flavour
         client = mysql_client(flavour, "mariadb-dump", "mysqldump", self.processes, self._server.number)
-        self.refuse_unfit(database)
         options = [
             "--single-transaction",
             "--quick",
