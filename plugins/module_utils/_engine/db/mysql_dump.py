@@ -136,6 +136,11 @@ def trigger_table(statement: bytes) -> bytes:
     return b""
 
 
+def table_name(name: bytes) -> str:
+    """Return a name that may be quoted as :attr:`MySqlDumpReader.rows` has it."""
+    return _unquoted(name).decode("utf-8", errors="surrogateescape")
+
+
 def _unquoted(name: bytes) -> bytes:
     if name[:1] in (b"`", b'"'):
         return name[1:-1].replace(name[:1] * 2, name[:1])
@@ -281,7 +286,7 @@ class MySqlDumpReader(DumpReader):
             self.doubt = "a statement that inserts rows has a form that is not known"
             self._state = self._statement
             return self._statement(data, start)
-        table = _unquoted(header.group(1)).decode("utf-8", errors="surrogateescape")
+        table = table_name(header.group(1))
         self.rows.setdefault(table, 0)
         self._table, self._in_table = table, True
         self._cut(start, table)
@@ -438,7 +443,7 @@ class MySqlDumpReader(DumpReader):
         self._epilogue = _EPILOGUE.match(statement) is not None
         keys = _KEYS.match(statement)
         if keys:
-            self.rows.setdefault(_unquoted(keys.group(1)).decode("utf-8", errors="surrogateescape"), 0)
+            self.rows.setdefault(table_name(keys.group(1)), 0)
             return
         mode = _SET_MODE.match(statement)
         if mode:

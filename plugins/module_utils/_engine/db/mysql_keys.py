@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from .loading import Later, LaterFinder
-from .mysql_dump import COMMENTS, MySqlDumpReader, defined_object
+from .mysql_dump import COMMENTS, MySqlDumpReader, defined_object, table_name
 
 # As in mysql_dump, a text can match these patterns in one way only. None of them goes beyond a line: the server writes
 # each column, key and constraint on one of its own, so that a name or text with a line's end in it is not recognised.
@@ -236,18 +236,11 @@ class MySqlKeys(LaterFinder):
             return None
         added = b",\n".join(b"  ADD " + key.text for key in keys)
         statement = b"ALTER TABLE " + table.name + b"\n" + added + b";"
-        return Later(decoded(table.name), keys[0].start, keys[-1].end, statement)
-
-
-def decoded(name: bytes) -> str:
-    """Return a name that may be quoted as the reader of dumps names tables."""
-    if name.startswith(b"`"):
-        name = name[1:-1].replace(b"``", b"`")
-    return name.decode("utf-8", errors="surrogateescape")
+        return Later(table_name(table.name), keys[0].start, keys[-1].end, statement)
 
 
 def _folded(name: bytes) -> str:
-    return decoded(name).casefold()
+    return table_name(name).casefold()
 
 
 def _all_folded(names: bytes) -> set[str]:
