@@ -239,9 +239,11 @@ def make_slow(postgresql: Server) -> Iterator[Callable[[], str]]:
             "vya_slow",
             "CREATE TABLE item AS SELECT n AS id FROM generate_series(1, 3) n;"
             "CREATE FUNCTION slow(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS"
+            " $$ BEGIN RETURN $1; END $$;"
+            "CREATE INDEX ON item (slow(id));"
+            "CREATE OR REPLACE FUNCTION slow(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS"  # from now on
             " $$ DECLARE ends timestamptz := clock_timestamp() + '4 seconds'; BEGIN"
-            " WHILE clock_timestamp() < ends LOOP END LOOP; RETURN $1; END $$;"
-            "CREATE INDEX ON item (slow(id));",
+            " WHILE clock_timestamp() < ends LOOP END LOOP; RETURN $1; END $$;",
         )
         return "vya_slow"
 

@@ -205,11 +205,12 @@ def test_an_index_that_cannot_be_made_fails_the_restore(
 
 
 SLOW = """
-CREATE FUNCTION slow(id integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql
-AS $$ BEGIN PERFORM pg_catalog.pg_sleep(4); RETURN id; END $$;
+CREATE FUNCTION slow(id integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN id; END $$;
 CREATE TABLE item (id integer PRIMARY KEY);
 CREATE INDEX by_slow ON item (slow(id));
 INSERT INTO item VALUES (1), (2), (3);
+CREATE OR REPLACE FUNCTION slow(id integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql
+AS $$ BEGIN PERFORM pg_catalog.pg_sleep(4); RETURN id; END $$;
 """
 
 

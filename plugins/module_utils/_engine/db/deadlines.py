@@ -38,7 +38,16 @@ def postgresql_connector(arguments: dict[str, Any], seconds: float) -> Callable[
                 self.pgconn.finish()  # else whatever tidies up the connection would wait as long again
                 raise psycopg.OperationalError(f"no answer within {limit:g} s (timeout)") from None
 
-    return lambda database: Connection.connect(dbname=database, **arguments)
+    def opened(database: str) -> Connection:
+        try:
+            return Connection.connect(dbname=database, **arguments)
+        except psycopg.errors.ConnectionTimeout as error:
+            # What it remembers holds the half-open connection, for which the server waits a minute longer (its
+            # authentication_timeout); in that time nobody can drop a database there.
+            error.__context__ = None
+            raise error.with_traceback(None) from None
+
+    return opened
 
 
 def bound_mysql_answers(connection: Any, seconds: float) -> None:
