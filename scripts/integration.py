@@ -32,9 +32,9 @@ FAULT_SUITES = ("bookworm", "sid")
 COVERAGE = REPOSITORY / ".build" / "coverage"
 WHEELS = REPOSITORY / ".build" / "wheels-tests"
 INTERRUPTED = 130
-# A database is made and dropped hundreds of times; in memory that takes no disk's time. What is done to disks is for
-# tests/faults, whose servers keep theirs.
-INTO_MEMORY = """
+# The servers' data is kept in memory: databases are made and dropped hundreds of times, which takes a disk half of all
+# time. No test needs a real one: also those of full disks bring their own.
+PREPARE = """
 set -eu
 systemctl stop mysql postgresql 'postgresql@*'
 for directory in /var/lib/mysql /var/lib/postgresql; do
@@ -45,30 +45,27 @@ for directory in /var/lib/mysql /var/lib/postgresql; do
     rm -r "$directory.disk"
 done
 systemctl start mysql postgresql
-"""
-# The checkout is read-only, so whatever pytest and Hypothesis remember goes elsewhere.
-PREPARE = """
-set -eu
 python3 -m venv /opt/tests
 /opt/tests/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links /wheels \
     --require-hashes --requirement /checkout/tests/integration/requirements.txt
 """
+# The checkout is read-only, so what Python, pytest and Hypothesis remember goes elsewhere.
 ON_HOST = """
 set -eu
 cd /checkout
 export COVERAGE_FILE="/coverage/.coverage.integration.$1" HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis
-export PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8
+export PYTHONPYCACHEPREFIX=/var/tmp/bytecode LC_ALL=C.UTF-8
 shift
-exec /opt/tests/bin/python -m pytest -p no:cacheprovider --color=no "$@"
+exec /opt/tests/bin/python -m pytest -p no:cacheprovider --color=no --durations=10 "$@"
 """
 MEASURED = ("--cov", "--cov-report=", "--cov-fail-under=0")
 KINDS = ("mysql", "postgresql")
 
 
-def run_on(fleet: Fleet, host: str, prepare: str, parts: Sequence[Sequence[str]], seconds: float) -> tuple[str, bool]:
+def run_on(fleet: Fleet, host: str, parts: Sequence[Sequence[str]], seconds: float) -> tuple[str, bool]:
     """Run the tests on one host, parts side by side; returns what they wrote, and whether all of them passed."""
     with ThreadPoolExecutor(len(parts)) as pool:
-        text, good = run_words(fleet, host, prepare, (), seconds)
+        text, good = run_words(fleet, host, PREPARE, (), seconds)
         if not good:
             return text, False
         results = list(pool.map(lambda arguments: run_words(fleet, host, ON_HOST, [host, *arguments], seconds), parts))
@@ -88,13 +85,12 @@ def run_words(fleet: Fleet, host: str, script: str, arguments: Sequence[str], se
     return text, done.returncode == 0
 
 
-def run(name: str, hosts: Sequence[str], prepare: str, parts: Sequence[Sequence[str]], seconds: float) -> bool:
+def run(name: str, hosts: Sequence[str], parts: Sequence[Sequence[str]], seconds: float) -> bool:
     """Boot the hosts, run the tests on all of them side by side, and end the hosts; whether all tests passed.
 
     Args:
         name: The fleet's name, before this process's number.
         hosts: The suites to run on.
-        prepare: The script that makes a host ready.
         parts: Arguments of pytest, for each part that is run by itself.
         seconds: After so long a host is given up.
     """
@@ -106,7 +102,7 @@ def run(name: str, hosts: Sequence[str], prepare: str, parts: Sequence[Sequence[
         Fleet(f"{name}-{os.getpid()}", dict(zip(hosts, hosts, strict=True)), binds=binds) as fleet,
         ThreadPoolExecutor(len(hosts)) as pool,
     ):
-        running = {pool.submit(run_on, fleet, host, prepare, parts, seconds): host for host in hosts}
+        running = {pool.submit(run_on, fleet, host, parts, seconds): host for host in hosts}
         for future in as_completed(running):
             text, passed = future.result()
             good = good and passed
@@ -123,15 +119,14 @@ def main() -> int:
     parser.add_argument("--faults", action="store_true", help="run tests/faults instead (default: bookworm and sid)")
     args, others = parser.parse_known_args()
     if args.faults:
-        name, hosts, prepare = "faults", args.host or FAULT_SUITES, PREPARE
+        name, hosts = "faults", args.host or FAULT_SUITES
         parts = [[f"--server={kind}", *(others or ["tests/faults"])] for kind in KINDS]
     else:
-        name, hosts, prepare = "integration", args.host or SUITES, INTO_MEMORY + PREPARE
-        parts = [[*MEASURED, *(others or ["tests/integration"])]]
+        name, hosts, parts = "integration", args.host or SUITES, [[*MEASURED, *(others or ["tests/integration"])]]
         for old in COVERAGE.glob(".coverage.integration.*"):
             old.unlink()
     try:
-        return 0 if run(name, hosts, prepare, parts, args.timeout) else 1
+        return 0 if run(name, hosts, parts, args.timeout) else 1
     except FleetError as error:
         sys.stderr.write(f"integration: {error}\n")
         return 2

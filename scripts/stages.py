@@ -65,7 +65,7 @@ def all_stages() -> dict[str, Stage]:
     shell_scripts = [".ci/run", *(f"scripts/{path.name}" for path in sorted(REPOSITORY.glob("scripts/*.sh")))]
     stages = [
         Stage("bases", [(*FLEET, "base")]),
-        Stage("end-to-end", [("pytest", "tests/end_to_end")], after=["bases"]),
+        Stage("end-to-end", [("pytest", "tests/end_to_end", "--durations=15")], after=["bases"]),
         Stage("integration", [("python", "scripts/integration.py")], after=["bases"]),
         Stage("faults", [("python", "scripts/integration.py", "--faults", "--quiet", "tests/faults")], after=["bases"]),
         *(

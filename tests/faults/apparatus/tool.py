@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command ``vya-backupdb`` as a user runs it, in processes forked from this one.
 
-Forked, since starting Python and importing the libraries would take half a second each of a thousand times.
+Forked, since starting Python and importing the libraries would take half a second each of a thousand times. So all of
+them are imported here, also those that the command imports only where it needs them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 import json
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -23,14 +26,18 @@ from typing import Any
 
 from servers import Host, Server
 
-# Imported here so that forked processes find them there.
-import vya_backupdb.cli.app
+import vya_backupdb
 from vya_backupdb.cli import main
 from vya_backupdb.engine import Engine
+from vya_backupdb.utils.third_party import REQUIRED
 
 from . import system_calls
 
-assert vya_backupdb.cli.app.app
+for _found in pkgutil.walk_packages(vya_backupdb.__path__, f"{vya_backupdb.__name__}."):
+    importlib.import_module(_found.name)
+_DIALECTS = ("mysql.pymysql", "postgresql.psycopg", "sqlite.pysqlite")
+for _name in (*REQUIRED, *(f"sqlalchemy.dialects.{name}" for name in _DIALECTS)):
+    importlib.import_module(_name)
 
 KILLED = -9
 _PROGRESS = re.compile(r"^\S+/\S+: (dumping|verifying|loading)\b")
