@@ -68,6 +68,11 @@ def all_stages() -> dict[str, Stage]:
         Stage("end-to-end", [("pytest", "tests/end_to_end", "--durations=15")], after=["bases"]),
         Stage("integration", [("python", "scripts/integration.py")], after=["bases"]),
         Stage("faults", [("python", "scripts/integration.py", "--faults", "--quiet", "tests/faults")], after=["bases"]),
+        Stage(
+            "unit",
+            [("pytest", "tests/unit", "--cov", "--cov-report=", "--cov-fail-under=0")],
+            environment={"COVERAGE_FILE": f"{COVERAGE_FILE}.unit"},
+        ),
         *(
             Stage(f"molecule-{path.parts[-4]}", [("scripts/molecule.sh", path.parts[-4])], ["bases"])
             for path in scenarios
@@ -84,11 +89,6 @@ def all_stages() -> dict[str, Stage]:
                 ("ansible-lint", "--offline"),
             ],
             environment={"ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections")},
-        ),
-        Stage(
-            "unit",
-            [("pytest", "tests/unit", "--cov", "--cov-report=", "--cov-fail-under=0")],
-            environment={"COVERAGE_FILE": f"{COVERAGE_FILE}.unit"},
         ),
         Stage("types", [("mypy",)]),
         Stage(
