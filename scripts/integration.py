@@ -32,8 +32,8 @@ FAULT_SUITES = ("bookworm", "sid")
 COVERAGE = REPOSITORY / ".build" / "coverage"
 WHEELS = REPOSITORY / ".build" / "wheels-tests"
 INTERRUPTED = 130
-# The servers' data is kept in memory: databases are made and dropped hundreds of times, which takes a disk half of all
-# time. No test needs a real one: also those of full disks bring their own.
+# The servers' data is kept in memory: databases are made and dropped hundreds of times, which took a third of all time
+# on a disk. No test needs a real one: also those of full disks bring their own.
 PREPARE = """
 set -eu
 systemctl stop mysql postgresql 'postgresql@*'
