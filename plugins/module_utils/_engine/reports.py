@@ -25,6 +25,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as dicts, lists, strings, numbers, booleans and None."""
+        # Each report is a dataclass; this base of theirs is not, which mypy goes by.
         return _plain(dataclasses.asdict(self))  # type: ignore[no-any-return, call-overload]
 
 

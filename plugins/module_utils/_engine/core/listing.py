@@ -143,6 +143,7 @@ def _moment(artifact: str, component: str) -> Optional[datetime]:
     if match is None:
         return None
     try:
+        # mypy cannot see that the pattern has six groups, as many as there are numbers before the time zone.
         return datetime(*(int(part) for part in match.groups()), tzinfo=timezone.utc)  # type: ignore[arg-type,misc]
     except ValueError:
         return None
