@@ -28,7 +28,7 @@ BUILD = REPOSITORY / ".build"
 KINDS = ("mysql", "postgresql")
 INTERRUPTED = 130
 # The engine, and what the comparison shares with the tests.
-PATH = "/opt/ours:/checkout/tests/faults:/checkout/tests/integration"
+PATH = "/opt/ours:/checkout/tests/faults:/checkout/tests/integration:/checkout/tests/sample"
 
 
 def run(args: argparse.Namespace) -> int:
