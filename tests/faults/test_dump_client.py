@@ -10,11 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from apparatus.stand_ins import dumper, in_place_of, installed, mounted
+from apparatus.stand_ins import dumper, in_place_of, mounted
 from apparatus.table import Table
 from apparatus.tool import Tool
 from apparatus.witness import Witness
-from servers import Host, Server
+from servers import Host, Server, installed
 
 LIMITS = {"stall_timeout": "2s"}
 

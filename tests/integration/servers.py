@@ -31,6 +31,15 @@ def sql_text(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
+def installed(program: str) -> Path:
+    """Return where a vendor's client really is, behind links and wrappers of the distribution."""
+    own = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))
+    found = str(own[-1]) if own else shutil.which(program)
+    if found is None:
+        raise FileNotFoundError(program)
+    return Path(found).resolve()
+
+
 @dataclass
 class Server:
     """A server of this host, and what an administrator does to it without the engine."""
@@ -52,8 +61,7 @@ class Server:
         """
         if self.kind == "mysql":
             return [self.flavour, "--skip-ssl" if self.flavour == "mariadb" else "--ssl-mode=DISABLED"]
-        (psql,) = Path("/usr/lib/postgresql").glob("*/bin/psql")
-        return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--", str(psql)]
+        return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--", str(installed("psql"))]
 
     def sql(self, statements: str, database: str | None = None) -> str:
         """Run statements as administrator and return what they print."""

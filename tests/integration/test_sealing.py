@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from servers import Host, Server
+from servers import Host, Server, installed
 
 from vya_backupdb.core.manifest import Manifest
 from vya_backupdb.core.storage import find_artifact
@@ -90,10 +90,7 @@ def dishonest(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -
     """Replace the server's dump client by one that does not do all that it is told, and says that all is well."""
     folder = tmp_path / "clients"
     folder.mkdir(mode=0o755)
-    found = {}
-    for program in (DUMPERS[server.flavour], LOADERS[server.flavour]):
-        places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))
-        found[program] = str(places[-1]) if places else str(shutil.which(program))
+    found = {program: str(installed(program)) for program in (DUMPERS[server.flavour], LOADERS[server.flavour])}
     (folder / LOADERS[server.flavour]).symlink_to(found[LOADERS[server.flavour]])
 
     def make(*options: str, until: str = "") -> None:

@@ -17,7 +17,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from servers import Server
+from servers import Server, installed
 
 DUMPER = {"mariadb": "mariadb-dump", "mysql": "mysqldump", "postgresql": "pg_dump"}
 _NEW_MOUNT_NAMESPACE = 0x20000
@@ -37,15 +37,6 @@ done
 printf '%s\n' "from $caller: $*" >> {calls}
 [ "$caller" = {tests} ] || exec "$real" "$@"
 """
-
-
-def installed(program: str) -> Path:
-    """Return where a vendor's client really is, behind links and wrappers of the distribution."""
-    own = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))
-    found = str(own[-1]) if own else shutil.which(program)
-    if found is None:
-        raise FileNotFoundError(program)
-    return Path(found).resolve()
 
 
 @contextlib.contextmanager
