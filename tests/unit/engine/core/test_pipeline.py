@@ -12,6 +12,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -19,12 +21,12 @@ from hypothesis import strategies as st
 
 from vya_backupdb.core.compression import Level
 from vya_backupdb.core.manifest import Segment
-from vya_backupdb.core.pipeline import dump_segments, load_chunks, read_segments
+from vya_backupdb.core.pipeline import dump_segments, load_chunks, read_child, read_segments
 from vya_backupdb.core.storage import PartialFile
 from vya_backupdb.core.writer import ArtifactWriter, Store
 from vya_backupdb.db.dump_reader import Cut
 from vya_backupdb.errors import ArtifactError, DumpError, RestoreError
-from vya_backupdb.utils.processes import Command, ProcessTable, describe_exit, secret_descriptor
+from vya_backupdb.utils.processes import Child, Command, ProcessTable, describe_exit, secret_descriptor
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -94,6 +96,28 @@ def test_what_was_read_is_seen_before_it_is_paid_for(tmp_path: Path) -> None:
     )
     partial.discard()
     assert paid == [(0, 0), (4, 4), (15, 19)]
+
+
+def test_after_a_small_piece_more_is_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    large = b"x" * 64 * 1024
+    written_meanwhile = [[b"a", b"b", b"c"], [large], []]
+
+    def sleep(_seconds: float) -> None:
+        for piece in written_meanwhile.pop(0):
+            os.write(writer, piece)
+
+    monkeypatch.setattr("vya_backupdb.core.pipeline.time.sleep", sleep)
+    with os.fdopen(reader, "rb") as output:
+        client = cast(Child, SimpleNamespace(program="client", process=SimpleNamespace(stdout=output)))
+        pieces = read_child(client, stall_timeout=MINUTE, timeout=MINUTE)
+        os.write(writer, b"first")
+        assert [next(pieces) for _ in range(3)] == [b"first", b"abc", large]
+        os.write(writer, b"z")
+        assert next(pieces) == b"z"
+        assert written_meanwhile == [[]]  # nothing was waited for after the large one
+        os.close(writer)
+        assert not list(pieces)
 
 
 def test_a_whole_dump_is_stored_counted_and_hashed(tmp_path: Path) -> None:
