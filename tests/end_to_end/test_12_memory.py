@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The memory that a backup or a restore takes does not grow with the database.
 
-Twenty and two hundred megabytes by default; with VYA_TEST_LARGE=1 a hundred megabytes and two gigabytes, which takes
+Twenty and a hundred megabytes by default; with VYA_TEST_LARGE=1 a hundred megabytes and two gigabytes, which takes
 some twenty minutes. ``pytest -s`` shows the figures.
 """
 
@@ -15,7 +15,7 @@ from harness.hosts import SAMPLE, for_each
 from harness.servers import Target
 
 LARGE = os.environ.get("VYA_TEST_LARGE") == "1"
-MEGABYTES = (100, 2000) if LARGE else (20, 200)
+MEGABYTES = (100, 2000) if LARGE else (20, 100)
 GROWTH = 1.3
 
 

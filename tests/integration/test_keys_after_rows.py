@@ -176,6 +176,23 @@ def test_tables_are_defined_as_they_were(server: Server, host: Host, keyed: str,
     }
 
 
+def test_tables_of_a_part_are_defined_as_they_were(
+    server: Server, host: Host, keyed: str, made_later: set[str]
+) -> None:
+    wanted = LATER | LATER_OF[server.flavour]
+    before = {name: text for name, text in definitions(server, keyed).items() if name in wanted}
+
+    restored = host.engine().restore(
+        database_id=server.database_id, database=keyed, target="vya_keyed_copy", tables=sorted(wanted), jobs=3
+    )
+
+    made = definitions(server, "vya_keyed_copy")
+    server.drop("vya_keyed_copy")
+    assert restored.differences == ()
+    assert made == before
+    assert made_later == wanted
+
+
 @pytest.mark.parametrize("how", [{"jobs": 1}, {"jobs": 3, "content": "schema"}])
 def test_other_restores_make_keys_with_their_tables(
     server: Server, host: Host, keyed: str, made_later: set[str], how: dict[str, Any]

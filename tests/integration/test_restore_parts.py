@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from servers import Host, Server
 
-from vya_backupdb.core import segmentation
+from vya_backupdb.core import key_plan, load_plan, segmentation
 from vya_backupdb.db.mysql import MySql
 from vya_backupdb.db.postgresql import PostgreSql
 from vya_backupdb.errors import ArtifactError, BackupDbError, ConfigError, RestoreError
@@ -111,10 +111,19 @@ def family(server: Server, make_database: Callable[..., str]) -> Iterator[str]:
     server.sql("DROP ROLE vya_reader;" if server.kind == "postgresql" else "DROP USER vya_reader@localhost;")
 
 
-@pytest.fixture(params=[(1, 20_000), (16_000_000, 16_000_000)], ids=["many segments", "few segments"])
+LARGE = 16_000_000
+
+
+@pytest.fixture(
+    params=[(1, 20_000, 0), (2_000, 5_000, 0), (1, 20_000, LARGE), (LARGE, LARGE, LARGE)],
+    ids=["several clients", "several clients, some segments of several tables", "many segments", "few segments"],
+)
 def segments(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segmentation, "SHARED_BYTES", request.param[0])
-    monkeypatch.setattr(segmentation, "ROWS_BYTES", request.param[1])
+    shared, rows, worth_sharing = request.param
+    monkeypatch.setattr(segmentation, "SHARED_BYTES", shared)
+    monkeypatch.setattr(segmentation, "ROWS_BYTES", rows)
+    monkeypatch.setattr(load_plan, "PARALLEL_BYTES", worth_sharing)
+    monkeypatch.setattr(key_plan, "KEYS_ROWS", worth_sharing)
 
 
 def restored(host: Host, server: Server, *tables: str, **more: Any) -> dict[str, Any]:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Optional
 
 from ..db.factory import table_filter
 from ..db.table_filter import DumpFilter
@@ -82,24 +84,43 @@ def filtered(
         plain: Yields the plain content of a segment by its number; called in their order.
         left_out: Kinds of segments of which nothing is wanted.
     """
+    for number, passing in filtered_segments(segments, chosen, plain, left_out):
+        if passing is not None:
+            yield from passing
+            continue
+        before, after = chosen.loading.rows(*rows_statement(segments, number))
+        yield before
+        yield from plain(number)
+        yield after
+    yield from chosen.finish()
+
+
+def filtered_segments(
+    segments: Sequence[Segment],
+    chosen: DumpFilter,
+    plain: Callable[[int], Iterator[bytes]],
+    left_out: Collection[str] = (),
+) -> Iterator[tuple[int, Optional[Iterator[bytes]]]]:
+    """Yield the number of each segment of which something may pass, with what passes; None where all of its rows do.
+
+    The arguments are those of :func:`filtered`. What passes of a segment is to be read before the next is asked for.
+    """
     for number, segment in enumerate(segments):
         if segment.kind in left_out:
             continue
         if segment.kind != ROWS:
-            for piece in plain(number):
-                yield from chosen.feed(piece)
+            yield number, _passing(chosen, plain(number))
         elif any(chosen.is_key(key) for key in segment.tables):
-            before, after = chosen.loading.rows(*rows_statement(segments, number))
             if len(segment.tables) == 1:
-                yield before
-                yield from plain(number)
-                yield after
+                yield number, None
                 continue
-            yield from chosen.feed(before)
-            for piece in plain(number):
-                yield from chosen.feed(piece)
-            yield from chosen.feed(after)
-    yield from chosen.finish()
+            before, after = chosen.loading.rows(*rows_statement(segments, number))
+            yield number, _passing(chosen, chain((before,), plain(number), (after,)))
+
+
+def _passing(chosen: DumpFilter, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        yield from chosen.feed(piece)
 
 
 def _plain(stored: StoredArtifact, packed: Packed, segment: Segment) -> Iterator[bytes]:

@@ -18,6 +18,7 @@ from .extraction import filtered
 from .loads import Load, LoadTask
 from .packed import Packed, opened, unreadable
 from .part import Part
+from .part_survey import can_be_parted, part_survey
 from .pipeline import load_chunks, read_child
 from .segment_load import Loader, Survey, read_through
 from .verification import refuse_unknown
@@ -28,7 +29,7 @@ _OF_TABLES = ("index", "trigger", "policy")  # kinds that are not named, as thei
 
 
 class PartLoad(Load):
-    """Loads by one client what a filter lets pass of a dump. The artifact is read as a whole before."""
+    """Loads what a filter lets pass of a dump. The artifact is read as a whole before."""
 
     def __init__(self, task: LoadTask, part: Part) -> None:
         """Begin.
@@ -90,15 +91,34 @@ class LogicalPartLoad(PartLoad):
         self._filter.learned()
 
     def load(self, database: str, progress: Callable[[int], None]) -> str:
-        """Feed the client."""
-        task = self._task
-        survey = Survey(self.stored, task.decryption, self._digests, ())
-        loader = Loader(
-            task.processes, task.dbms, survey, database, jobs=1, stall_timeout=task.stall_timeout, progress=progress
-        )
+        """Feed the clients: several, where there are enough rows."""
+        task, segments = self._task, self.stored.manifest.segments
+        whole = Survey(self.stored, task.decryption, segments, self._digests, ())
         with opened(self.stored, task.decryption) as packed:
-            loader.feed_client(self._content(loader, packed, database))
-        return loader.remarks
+            if not can_be_parted(self.stored, self._filter, task.jobs):
+                loader = self._loader(whole, database, progress)
+                loader.feed_client(self._content(loader, packed, database))
+                return loader.remarks
+            reader = self._loader(whole, database, lambda _done: None)
+            survey = part_survey(
+                whole,
+                self._filter,
+                lambda number: reader.segment(packed.stream(segments[number]), number),
+                keys_later=task.keys_later,
+            )
+        return self._loader(survey, database, progress).load()
+
+    def _loader(self, survey: Survey, database: str, progress: Callable[[int], None]) -> Loader:
+        task = self._task
+        return Loader(
+            task.processes,
+            task.dbms,
+            survey,
+            database,
+            jobs=task.jobs,
+            stall_timeout=task.stall_timeout,
+            progress=progress,
+        )
 
     def _content(self, loader: Loader, packed: Packed, database: str) -> Iterator[bytes]:
         segments = self.stored.manifest.segments

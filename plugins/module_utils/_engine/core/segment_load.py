@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Optional
@@ -43,16 +43,21 @@ class Survey:
     Attributes:
         stored: The artifact.
         decryption: What it was decrypted with, where it is encrypted.
-        digests: The SHA-256 of the compressed bytes of each segment.
-        steps: In which it is loaded.
+        segments: Those that are loaded, in their order.
+        digests: The SHA-256 of the compressed bytes of each of them.
+        steps: In which they are loaded.
         rows: How many rows each table has, by the names that builds have for them.
+        texts: What is loaded of segments by their numbers that are not loaded as they are, where only a part of the
+            artifact is wanted.
     """
 
     stored: StoredArtifact
     decryption: Decryption
+    segments: Sequence[Segment]
     digests: Sequence[bytes]
     steps: Sequence[Step]
     rows: Mapping[str, int] = field(default_factory=dict)
+    texts: Mapping[int, bytes] = field(default_factory=dict)
 
 
 def read_through(
@@ -133,8 +138,8 @@ def survey_artifact(
         if planner is not None:
             planner.feed(piece)
     if planner is None:
-        return Survey(stored, decryption, digests, [Step(tuple(range(len(segments))), False, b"")])
-    return Survey(stored, decryption, digests, planner.steps(), planner.rows)
+        return Survey(stored, decryption, segments, digests, [Step(tuple(range(len(segments))), False, b"")])
+    return Survey(stored, decryption, segments, digests, planner.steps(), planner.rows)
 
 
 def _can_be_shared(stored: StoredArtifact) -> bool:
@@ -185,7 +190,7 @@ class Loader:
         self._taken = 0
         self._remarks: list[str] = []
         self._lock = threading.Lock()
-        self.segments = survey.stored.manifest.segments
+        self.segments = survey.segments
 
     def load(self) -> str:
         """Load all of it, and return what the clients wrote to their standard errors.
@@ -248,7 +253,11 @@ class Loader:
         def content() -> Iterator[bytes]:
             for number in step.segments:
                 segment = self.segments[number]
-                chunks = self.segment(packed.stream(segment), number, step.parts.get(number))
+                stream = packed.stream(segment)
+                if self._survey.texts and segment.kind == ROWS:  # others may be missing from before it, or after it
+                    yield from self._framed(stream, number)
+                    continue
+                chunks = self.segment(stream, number, step.parts.get(number))
                 yield from chunks if self._mapper is None else self._mapper.mapped(segment, chunks)
 
         yield self._dbms.loading.session + step.settings
@@ -261,10 +270,13 @@ class Loader:
         loading = self._dbms.loading
         yield loading.session + step.settings + loading.beginning()
         for number, content in taken:
-            before, after = loading.rows(*rows_statement(self.segments, number))
-            yield before
-            yield from self.segment(content, number)
-            yield after
+            yield from self._framed(content, number)
+
+    def _framed(self, content: Iterator[bytes], number: int) -> Iterator[bytes]:
+        before, after = self._dbms.loading.rows(*rows_statement(self.segments, number))
+        yield before
+        yield from self.segment(content, number)
+        yield after
 
     def segment(
         self, content: Iterator[bytes], number: int, parts: Optional[Sequence[tuple[int, int]]] = None
@@ -280,6 +292,12 @@ class Loader:
             DamageError: It is not what it was before. Content may have been yielded before that.
             ArtifactError: It cannot be read.
         """
+        text = self._survey.texts.get(number)
+        if text is not None:
+            for piece in (text,) if parts is None else _parts((text,), parts):
+                yield piece
+                self._took(len(piece))
+            return
         stored, digest = self._survey.stored, hashlib.sha256()
         segment = self.segments[number]
         what = f"The artifact {stored.path}"
@@ -376,7 +394,7 @@ def _listed(tables: Sequence[str]) -> str:
     return f"{', '.join(tables[:_NAMED])}{more}"
 
 
-def _parts(chunks: Iterator[bytes], parts: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+def _parts(chunks: Iterable[bytes], parts: Sequence[tuple[int, int]]) -> Iterator[bytes]:
     """Yield of a stream what is between some places, and read the rest."""
     position = 0
     for chunk in chunks:
