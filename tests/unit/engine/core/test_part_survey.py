@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
+import random
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -47,11 +50,11 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_plan, "KEYS_ROWS", 0)
 
 
-def dump_of(flavour: str) -> bytes:
+def dump_of(flavour: str, rows: Mapping[str, list[str]]) -> bytes:
     if flavour == "postgresql":
-        return postgresql(ROWS)
-    dump = mysql_in_calls(ROWS)
-    for name in ROWS:
+        return postgresql(dict(rows))
+    dump = mysql_in_calls(dict(rows))
+    for name in rows:
         dump = dump.replace(f"CREATE TABLE `{name}` (c text);\n".encode(), KEY.format(name).encode())
     return dump
 
@@ -60,25 +63,28 @@ def table_name(flavour: str, name: str) -> str:
     return f"public.{name}" if flavour == "postgresql" else name
 
 
-@pytest.fixture(params=LOADINGS)
-def stored(request: pytest.FixtureRequest, host: Any) -> StoredArtifact:
-    """An artifact with some tables, large and small."""
-    flavour = request.param
-    segments, content = [], b""
-    for kind, continues, data, tables in segmented(LOADINGS[flavour].reader(), dump_of(flavour), 700).segments:
+def make_artifact(host: Any, flavour: str, rows: Mapping[str, list[str]]) -> StoredArtifact:
+    segments, content, dump = [], b"", dump_of(flavour, rows)
+    for kind, continues, data, tables in segmented(LOADINGS[flavour].reader(), dump, 700).segments:
         member = gzip.compress(data)
         segments.append(Segment(kind, len(content), len(member), len(data), 1, tables, continues))
         content += member
     path: Path = host.artifact(
         segments=tuple(segments),
         stored_bytes=len(content),
-        plain_bytes=len(dump_of(flavour)),
+        plain_bytes=len(dump),
         sha256=hashlib.sha256(content).hexdigest(),
         dbms={"flavour": flavour, "version": "17.5", "description": "a server"},
-        inventory={"table": [table_name(flavour, name) for name in ROWS]},
+        inventory={"table": [table_name(flavour, name) for name in rows]},
     )
     path.write_bytes(content)
     return find_artifact(path)
+
+
+@pytest.fixture(params=LOADINGS)
+def stored(request: pytest.FixtureRequest, host: Any) -> StoredArtifact:
+    """An artifact with some tables, large and small."""
+    return make_artifact(host, request.param, ROWS)
 
 
 class Server:
@@ -107,29 +113,36 @@ class Server:
         return [path.read_bytes() for path in sorted(self.directory.iterdir(), key=lambda path: path.stat().st_mtime)]
 
 
+def load_part(
+    stored: StoredArtifact,
+    names: tuple[str, ...],
+    jobs: int,
+    directory: Path,
+    between: Callable[[], None] = lambda: None,
+) -> Server:
+    """Load some tables of an artifact into a new server."""
+    flavour = stored.manifest.dbms["flavour"]
+    server = Server(flavour, directory / f"jobs{jobs}")
+    dbms: Any = server
+    processes = ProcessTable()
+    task = LoadTask(processes, dbms, stored, jobs, timedelta(seconds=20), Decryption(processes))
+    part = LogicalPartLoad(task, Part(tuple(table_name(flavour, name) for name in names)))
+    part.examine(lambda _done: None, thorough=False)
+    between()
+    told: list[int] = []
+    part.load("copy", told.append)
+    assert told == sorted(told)
+    assert not processes._children
+    return server
+
+
 Load = Callable[..., Server]
 
 
 @pytest.fixture
 def load(stored: StoredArtifact, tmp_path: Path) -> Load:
     """Load some tables of the artifact."""
-
-    def run(names: tuple[str, ...], jobs: int, between: Callable[[], None] = lambda: None) -> Server:
-        flavour = stored.manifest.dbms["flavour"]
-        server = Server(flavour, tmp_path / f"jobs{jobs}")
-        dbms: Any = server
-        processes = ProcessTable()
-        task = LoadTask(processes, dbms, stored, jobs, timedelta(seconds=20), Decryption(processes))
-        part = LogicalPartLoad(task, Part(tuple(table_name(flavour, name) for name in names)))
-        part.examine(lambda _done: None, thorough=False)
-        between()
-        told: list[int] = []
-        part.load("copy", told.append)
-        assert told == sorted(told)
-        assert not processes._children
-        return server
-
-    return run
+    return functools.partial(load_part, stored, directory=tmp_path)
 
 
 def content(taken: list[bytes]) -> Counter[bytes]:
@@ -149,6 +162,32 @@ def test_the_same_arrives_as_by_one_client(load: Load, names: tuple[str, ...], s
         times = 1 if name in names else 0
         assert [text.count(row.encode()) for row in rows] == [times] * len(rows)
     assert (len(several) > 2) == (names != ("a",))
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("flavour", LOADINGS)
+def test_each_client_understands_all_that_it_is_given(
+    host: Any, flavour: str, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables and segments of any size: what a client is given are whole statements with the rows that are wanted."""
+    chance = random.Random(seed)
+    monkeypatch.setattr(segmentation, "ROWS_BYTES", chance.choice([50, 200, 700]))
+    monkeypatch.setattr(segmentation, "SHARED_BYTES", chance.choice([1, 100, 400]))
+    sizes = {name: chance.choice([0, 1, 3, 12, 40]) for name in "abcdef"}
+    rows = {name: [f"{name} {number} {'x' * chance.randrange(40)}" for number in range(sizes[name])] for name in sizes}
+    names = tuple(chance.sample(sorted(sizes), chance.randint(1, 4)))
+
+    taken = load_part(make_artifact(host, flavour, rows), names, 3, tmp_path).taken
+
+    counted = 0
+    for text in taken:
+        reader = LOADINGS[flavour].reader()
+        reader.feed(text)
+        assert reader.between_statements
+        counted += sum(reader.rows.values())
+    assert counted == sum(sizes[name] for name in names)
+    found = re.findall(r"\b[a-f] \d+ x*", b"\n".join(taken).decode())
+    assert Counter(found) == Counter(row for name in names for row in rows[name])
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
