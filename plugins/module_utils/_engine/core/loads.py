@@ -95,6 +95,26 @@ class Load(abc.ABC):
             DamageError: What is read now is not what it was.
         """
 
+    def _loader(
+        self,
+        survey: Survey,
+        database: str,
+        progress: Callable[[int], None],
+        owners: Optional[Mapping[str, str]] = None,
+    ) -> Loader:
+        """Return what loads an artifact that is one stream; the arguments are those of :class:`Loader`."""
+        task = self._task
+        return Loader(
+            task.processes,
+            task.dbms,
+            survey,
+            database,
+            jobs=task.jobs,
+            stall_timeout=task.stall_timeout,
+            progress=progress,
+            owners=owners,
+        )
+
 
 class LogicalLoad(Load):
     """One stream, of which several clients may load rows."""
@@ -107,18 +127,8 @@ class LogicalLoad(Load):
 
     def load(self, database: str, progress: Callable[[int], None]) -> str:
         """Feed the clients."""
-        task = self._task
         survey = self._survey or self._read()
-        return Loader(
-            task.processes,
-            task.dbms,
-            survey,
-            database,
-            jobs=task.jobs,
-            stall_timeout=task.stall_timeout,
-            progress=progress,
-            owners=task.owners,
-        ).load()
+        return self._loader(survey, database, progress, self._task.owners).load()
 
     def _read(self, progress: Callable[[int], None] = lambda _done: None, thorough: bool = False) -> Survey:
         task = self._task

@@ -108,18 +108,6 @@ class LogicalPartLoad(PartLoad):
             )
         return self._loader(survey, database, progress).load()
 
-    def _loader(self, survey: Survey, database: str, progress: Callable[[int], None]) -> Loader:
-        task = self._task
-        return Loader(
-            task.processes,
-            task.dbms,
-            survey,
-            database,
-            jobs=task.jobs,
-            stall_timeout=task.stall_timeout,
-            progress=progress,
-        )
-
     def _content(self, loader: Loader, packed: Packed, database: str) -> Iterator[bytes]:
         segments = self.stored.manifest.segments
         passed = filtered(

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from vya_backupdb.core.catalog import SUCCESS, Catalog, RunRecord
 from vya_backupdb.core.context import Context
 from vya_backupdb.core.events import Observers
 from vya_backupdb.core.manifest import SUFFIX, Manifest, Segment
-from vya_backupdb.core.storage import Storage
+from vya_backupdb.core.storage import Storage, StoredArtifact, find_artifact
 from vya_backupdb.errors import ServerError
 from vya_backupdb.security.audit import AuditLog
 from vya_backupdb.utils.processes import ProcessTable
@@ -122,6 +123,26 @@ class HostWithoutServers:
         )
         dataclasses.replace(manifest, **facts).write(path.parent)
         return path
+
+    def artifact_in_segments(
+        self, segments: Iterable[tuple[str, str, bytes, dict[str, int]]], **facts: Any
+    ) -> StoredArtifact:
+        """A sealed artifact of a dump that was cut: kind, what it continues, content and tables of each segment."""
+        known: list[Segment] = []
+        stored, plain_bytes = b"", 0
+        for kind, continues, data, tables in segments:
+            member = gzip.compress(data)
+            known.append(Segment(kind, len(stored), len(member), len(data), 1, tables, continues))
+            stored, plain_bytes = stored + member, plain_bytes + len(data)
+        path = self.artifact(
+            segments=tuple(known),
+            stored_bytes=len(stored),
+            plain_bytes=plain_bytes,
+            sha256=hashlib.sha256(stored).hexdigest(),
+            **facts,
+        )
+        path.write_bytes(stored)
+        return find_artifact(path)
 
     def nights(self, count: int, **facts: Any) -> list[Path]:
         """Artifacts of so many nights, newest first."""

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,9 +14,8 @@ from segmented_dumps import mysql_in_calls, segmented
 
 from vya_backupdb.core import key_plan, load_plan, segmentation
 from vya_backupdb.core.encryption import Decryption
-from vya_backupdb.core.manifest import Segment
 from vya_backupdb.core.segment_load import Loader, survey_artifact
-from vya_backupdb.core.storage import StoredArtifact, find_artifact
+from vya_backupdb.core.storage import StoredArtifact
 from vya_backupdb.db.mysql_loading import MySqlLoading
 from vya_backupdb.errors import RestoreError
 from vya_backupdb.utils.processes import Command, ProcessTable
@@ -46,19 +43,8 @@ def stored(host: Any) -> StoredArtifact:
         old = f"CREATE TABLE `{name}` (c text);\n".encode()
         assert old in dump
         dump = dump.replace(old, (COLUMN.format(name) + KEY + END).encode())
-    segments, content = [], b""
-    for kind, continues, data, tables in segmented(LOADING.reader(), dump, 700).segments:
-        member = gzip.compress(data)
-        segments.append(Segment(kind, len(content), len(member), len(data), 1, tables, continues))
-        content += member
-    path: Path = host.artifact(
-        segments=tuple(segments),
-        stored_bytes=len(content),
-        plain_bytes=len(dump),
-        sha256=hashlib.sha256(content).hexdigest(),
-    )
-    path.write_bytes(content)
-    return find_artifact(path)
+    artifact: StoredArtifact = host.artifact_in_segments(segmented(LOADING.reader(), dump, 700).segments)
+    return artifact
 
 
 class Clients:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import functools
 import gzip
-import hashlib
 import random
 import re
 from collections import Counter
@@ -21,10 +20,9 @@ from segmented_dumps import mysql_in_calls, postgresql, segmented
 from vya_backupdb.core import key_plan, load_plan, part_survey, segmentation
 from vya_backupdb.core.encryption import Decryption
 from vya_backupdb.core.loads import LoadTask
-from vya_backupdb.core.manifest import Segment
 from vya_backupdb.core.part import Part
 from vya_backupdb.core.part_load import LogicalPartLoad
-from vya_backupdb.core.storage import StoredArtifact, find_artifact
+from vya_backupdb.core.storage import StoredArtifact
 from vya_backupdb.db.loading import Loading
 from vya_backupdb.db.mysql_loading import MySqlLoading
 from vya_backupdb.db.postgresql_loading import PostgreSqlLoading
@@ -64,21 +62,12 @@ def table_name(flavour: str, name: str) -> str:
 
 
 def make_artifact(host: Any, flavour: str, rows: Mapping[str, list[str]]) -> StoredArtifact:
-    segments, content, dump = [], b"", dump_of(flavour, rows)
-    for kind, continues, data, tables in segmented(LOADINGS[flavour].reader(), dump, 700).segments:
-        member = gzip.compress(data)
-        segments.append(Segment(kind, len(content), len(member), len(data), 1, tables, continues))
-        content += member
-    path: Path = host.artifact(
-        segments=tuple(segments),
-        stored_bytes=len(content),
-        plain_bytes=len(dump),
-        sha256=hashlib.sha256(content).hexdigest(),
+    artifact: StoredArtifact = host.artifact_in_segments(
+        segmented(LOADINGS[flavour].reader(), dump_of(flavour, rows), 700).segments,
         dbms={"flavour": flavour, "version": "17.5", "description": "a server"},
         inventory={"table": [table_name(flavour, name) for name in rows]},
     )
-    path.write_bytes(content)
-    return find_artifact(path)
+    return artifact
 
 
 @pytest.fixture(params=LOADINGS)

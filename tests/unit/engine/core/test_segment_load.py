@@ -18,9 +18,8 @@ from segmented_dumps import postgresql, segmented
 
 from vya_backupdb.core import load_plan, segmentation
 from vya_backupdb.core.encryption import Decryption
-from vya_backupdb.core.manifest import Segment
 from vya_backupdb.core.segment_load import Loader, survey_artifact
-from vya_backupdb.core.storage import StoredArtifact, find_artifact
+from vya_backupdb.core.storage import StoredArtifact
 from vya_backupdb.db.loading import Loading
 from vya_backupdb.db.postgresql_loading import PostgreSqlLoading
 from vya_backupdb.errors import ArtifactError, DamageError, RestoreError
@@ -38,20 +37,11 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def stored(host: Any) -> StoredArtifact:
     """An artifact of PostgreSQL with many segments of rows."""
-    segments, content, plain = [], b"", b""
-    for kind, continues, data, tables in segmented(PostgreSqlLoading().reader(), postgresql({"a": ROWS}), 700).segments:
-        member = gzip.compress(data)
-        segments.append(Segment(kind, len(content), len(member), len(data), 1, tables, continues))
-        content, plain = content + member, plain + data
-    path: Path = host.artifact(
-        segments=tuple(segments),
-        stored_bytes=len(content),
-        plain_bytes=len(plain),
-        sha256=hashlib.sha256(content).hexdigest(),
+    artifact: StoredArtifact = host.artifact_in_segments(
+        segmented(PostgreSqlLoading().reader(), postgresql({"a": ROWS}), 700).segments,
         dbms={"flavour": "postgresql", "version": "17.5", "description": "PostgreSQL 17.5"},
     )
-    path.write_bytes(content)
-    return find_artifact(path)
+    return artifact
 
 
 class Clients:
