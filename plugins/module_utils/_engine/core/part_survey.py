@@ -34,11 +34,12 @@ def can_be_parted(stored: StoredArtifact, chosen: DumpFilter, jobs: int) -> bool
     if jobs < 2 or stored.manifest.encryption is not None:  # to read some of it first would be to decrypt all of it
         return False
     whole, held = 0, 0
-    for segment in stored.manifest.segments:
-        if segment.kind != ROWS:
-            held += segment.plain_length
-        elif any(chosen.is_key(key) for key in segment.tables):
-            whole, held = (whole + 1, held) if len(segment.tables) == 1 else (whole, held + segment.plain_length)
+    segments = stored.manifest.segments
+    for number, passing in filtered_segments(segments, chosen, lambda _number: iter(())):  # none of which is read
+        if passing is None:
+            whole += 1
+        else:
+            held += segments[number].plain_length
     return whole > 1 and held <= _HELD_BYTES
 
 
