@@ -26,6 +26,7 @@ from bench.values import parse_size  # noqa: E402
 from vya_fleet import Fleet, FleetError, Interrupted  # noqa: E402
 
 RESULTS = REPOSITORY / ".build" / "benchmark"
+RAW = RESULTS / "benchmark.json"
 WHEELS = REPOSITORY / ".build" / "wheels"
 SUITES = ("trixie", "bookworm", "sid")
 PARTS = ("backup", "restore", "small", "overhead", "memory")
@@ -47,11 +48,12 @@ def build_engine(directory: Path) -> None:
 def run(args: argparse.Namespace) -> int:
     """Boot the host, run everything on it, and end it; returns the exit code of what ran there."""
     RESULTS.mkdir(parents=True, exist_ok=True)
+    RAW.unlink(missing_ok=True)  # what is shown in the end is of this run
     build_engine(RESULTS)
     binds = [(REPOSITORY, "/checkout", False), (WHEELS, "/wheels", False), (RESULTS, "/results", True)]
     if args.packages:
         binds.append((args.packages.resolve(), "/packages", False))
-    words = ["python3", "/checkout/tests/benchmark/on_host.py", "--output", "/results/benchmark.json"]
+    words = ["python3", "/checkout/tests/benchmark/on_host.py", "--output", f"/results/{RAW.name}"]
     words += ["--size", str(args.size), "--runs", str(args.runs), "--many", str(args.many)]
     words += [f"--dbms={args.dbms}", f"--only={args.only}", "--parts", *args.parts]
     with Fleet(f"benchmark-{os.getpid()}", {args.host: args.host}, binds=binds) as fleet:
@@ -99,7 +101,8 @@ def main() -> int:
         return 0
     try:
         code = run(args)
-        show(RESULTS / "benchmark.json")
+        if RAW.exists():
+            show(RAW)
         return code
     except FleetError as error:
         sys.stderr.write(f"benchmark: {error}\n")

@@ -12,8 +12,10 @@ alternatives=/opt/alternatives
 
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update >/dev/null 2>&1 || echo "prepare: the package lists could not be refreshed"
+# --no-remove: what comes with MariaDB's libraries, as mydumper does, would take the place of a server of MySQL.
 for package in pigz zstd mydumper borgbackup borgmatic; do
-    apt-get -qqy install --no-install-recommends "$package" >/dev/null 2>&1 || echo "prepare: no $package in this distribution"
+    apt-get -qqy install --no-install-recommends --no-remove "$package" >/dev/null 2>&1 ||
+        echo "prepare: no $package for this host"
 done
 if compgen -G '/packages/*.deb' >/dev/null; then
     apt-get -qqy install --no-install-recommends /packages/*.deb >/dev/null

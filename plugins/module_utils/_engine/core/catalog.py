@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from ..errors import StorageError
 from ..security.identity import acting_user
 from ..utils.clock import Clock, utc_now
-from .catalog_schema import INSERT, SELECT, bring_up_to_date, runs_table, statement
+from .catalog_schema import COLUMN_NAMES, INSERT, SELECT, bring_up_to_date, runs_table, statement
 from .liveness import Liveness
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ OPEN, SUCCESS, FAILED, VANISHED, LOST = "running", "success", "failed", "vanishe
 IMPOSSIBLE = "not possible"
 RESTORE_SECONDS = "restore_seconds"  # in the traces of a drill
 ORIGIN = "origin"  # in the traces of a drill: the other host that has made the artifact
+_PAGE = 1000  # runs that are held in memory at a time
 VANISHED_ERROR = "The process ended without a word: killed, or the machine stopped."
 
 
@@ -300,20 +301,53 @@ class Catalog:
         with self._connection() as connection:
             return [_record(row) for row in connection.execute(statement(sql), values)]
 
+    def history(self) -> Iterator[RunRecord]:
+        """Yield every run, in the order in which they were put on record, a page of them in memory at a time.
+
+        Raises:
+            StorageError: The catalog cannot be used.
+        """
+        if not self.path.exists():
+            return
+        sql = f"{SELECT} WHERE sequence > :after ORDER BY sequence LIMIT {_PAGE}"
+        after = 0
+        while True:
+            # Page by page, so that nobody who writes has to wait for the reader.
+            with self._connection() as connection:
+                page = connection.execute(statement(sql), {"after": after}).all()
+            yield from map(_record, page)
+            if len(page) < _PAGE:
+                return
+            after = page[-1].sequence
+
+    def newest_backups(self, *, policy: Optional[str] = None, outcome: Optional[str] = None) -> list[RunRecord]:
+        """Return the newest backup run of each database, the one put on record last first; an absent catalog has none.
+
+        Args:
+            policy: Only of runs that this policy asked for.
+            outcome: Only of runs that ended so.
+        """
+        if not self.path.exists():
+            return []
+        values = {name: value for name, value in {"policy": policy, "outcome": outcome}.items() if value is not None}
+        conditions = " AND ".join(["kind = 'backup'", *(f'"{name}" = :{name}' for name in values)])
+        newest = f'SELECT MAX(sequence) FROM runs WHERE {conditions} GROUP BY database_id, "database"'
+        sql = f"{SELECT} WHERE sequence IN ({newest}) ORDER BY sequence DESC"
+        with self._connection() as connection:
+            return [_record(row) for row in connection.execute(statement(sql), values)]
+
     def latest_backups(self) -> list[RunRecord]:
         """Return the newest backup run of each database, sorted by instance and database.
 
         The record of an instance that could not even list its databases (``*``) is left out once a later run got
         further.
         """
-        newest: dict[tuple[str, str], RunRecord] = {}
+        newest = self.newest_backups()
         latest: dict[str, RunRecord] = {}
-        for run in self.runs("backup"):
-            newest.setdefault((run.database_id, run.database), run)
+        for run in newest:
             latest.setdefault(run.database_id, run)
-        return [
-            newest[key] for key in sorted(newest) if key[1] != ALL_DATABASES or latest[key[0]].database == ALL_DATABASES
-        ]
+        shown = [r for r in newest if r.database != ALL_DATABASES or latest[r.database_id].database == ALL_DATABASES]
+        return sorted(shown, key=lambda run: (run.database_id, run.database))
 
     def dead_runs(self) -> list[RunRecord]:
         """Return the runs that are under way by the record, but whose process is no more; changes nothing."""
@@ -334,14 +368,17 @@ class Catalog:
         return records
 
 
+_FIELDS = tuple(each.name for each in dataclasses.fields(RunRecord))
+
+
 def _stamp(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")
 
 
 def _record(row: Row[Any]) -> RunRecord:
-    stored = row._mapping
-    values = {each.name: stored[each.name] for each in dataclasses.fields(RunRecord)}
+    values = dict(zip(COLUMN_NAMES, row, strict=True))
+    values = {name: values[name] for name in _FIELDS}
     values["started_at"] = datetime.fromisoformat(values["started_at"])
-    values["traces"] = json.loads(values["traces"] or "{}")
+    values["traces"] = json.loads(values["traces"]) if values["traces"] else {}
     values["ended_at"] = datetime.fromisoformat(values["ended_at"]) if values["ended_at"] else None
     return RunRecord(**values)

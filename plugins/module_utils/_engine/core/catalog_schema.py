@@ -40,7 +40,8 @@ _COLUMNS = {
 }
 
 
-_NAMES = ", ".join(f'"{name}"' for name in _COLUMNS)  # some are words of SQL
+COLUMN_NAMES = tuple(_COLUMNS)
+_NAMES = ", ".join(f'"{name}"' for name in COLUMN_NAMES)  # some are words of SQL
 _NEXT = "(SELECT COALESCE(MAX(sequence), 0) + 1 FROM runs)"
 SELECT = f"SELECT {_NAMES} FROM runs"
 INSERT = f"INSERT INTO runs ({_NAMES}) VALUES ({', '.join(_NEXT if n == 'sequence' else f':{n}' for n in _COLUMNS)})"

@@ -20,7 +20,7 @@ from ..errors import ArtifactError, BackupDbError, ClientError, StorageError
 from ..reports import CheckReport, InfoReport, StatusReport, describe_artifact
 from ..utils.clock import to_text
 from ..utils.processes import Command
-from .catalog import SUCCESS, RunRecord
+from .catalog import SUCCESS
 from .context import Context
 from .encryption import refuse_unopenable, try_recipients
 from .marks import damage_path, read_mark
@@ -110,7 +110,6 @@ def _to_be_backed_up(policies: Sequence[Policy], database_id: str, names: Iterab
 
 def summarize_host(context: Context) -> StatusReport:
     """Return how the host stands, from the catalog and the storage; no server is asked."""
-    runs = context.catalog.runs("backup")
     databases: dict[tuple[str, str], dict[str, Any]] = {
         (run.database_id, run.database): {
             "database_id": run.database_id,
@@ -121,9 +120,9 @@ def summarize_host(context: Context) -> StatusReport:
         }
         for run in context.catalog.latest_backups()
     }
-    for run in runs:  # newest first
+    for run in context.catalog.newest_backups(outcome=SUCCESS):
         entry = databases.get((run.database_id, run.database))
-        if entry is not None and run.outcome == SUCCESS and entry["last_success"] is None:
+        if entry is not None:
             entry["last_success"] = to_text(run.started_at)
     entries, _orphans = context.storage.names()
     for listed in sorted(entries, key=lambda entry: (entry.moment, entry.path.name), reverse=True):
@@ -137,7 +136,7 @@ def summarize_host(context: Context) -> StatusReport:
     return StatusReport(
         hostname=context.config.hostname,
         version=__version__,
-        policies=tuple(_policy_status(context, policy, runs) for policy in context.config.policies),
+        policies=tuple(_policy_status(context, policy) for policy in context.config.policies),
         databases=tuple(databases[key] for key in sorted(databases)),
         problems=tuple(find_problems(context)),
         storage={
@@ -173,12 +172,9 @@ def find_problems(context: Context) -> list[str]:
     return found
 
 
-def _policy_status(context: Context, policy: Policy, runs: Sequence[RunRecord]) -> dict[str, Any]:
-    own = [run for run in runs if run.policy == policy.name]
-    newest: dict[tuple[str, str], RunRecord] = {}
-    for run in own:  # newest first
-        newest.setdefault((run.database_id, run.database), run)
-    outcomes = {run.outcome for run in newest.values()}
+def _policy_status(context: Context, policy: Policy) -> dict[str, Any]:
+    own = context.catalog.newest_backups(policy=policy.name)
+    outcomes = {run.outcome for run in own}
     return {
         "name": policy.name,
         "next_run": _next_run(context, policy.name),

@@ -10,6 +10,7 @@ survive restarts and upgrades, and two processes never disagree.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -20,8 +21,6 @@ from ..core.catalog import (
     FAILED,
     IMPOSSIBLE,
     LOST,
-    OPEN,
-    ORIGIN,
     RESTORE_SECONDS,
     SUCCESS,
     VANISHED,
@@ -32,6 +31,7 @@ from ..core.listing import Entry
 from ..core.storage import Storage
 from ..errors import StorageError
 from ..utils.files import write_atomically
+from .tally import Tally
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric
@@ -59,7 +59,7 @@ def collect(config: Config, catalog: Catalog, artifacts: Sequence[Entry]) -> Col
     from prometheus_client import CollectorRegistry
 
     registry = CollectorRegistry()
-    registry.register(_CatalogCollector(config, catalog.runs(), artifacts))
+    registry.register(_CatalogCollector(config, Tally.of(catalog.history(), DURATION_BUCKETS), artifacts))
     return registry
 
 
@@ -104,40 +104,33 @@ class MetricsObserver:
 class _CatalogCollector:
     """Turns records and artifacts into metrics, anew for each collection."""
 
-    def __init__(self, config: Config, records: Iterable[RunRecord], artifacts: Sequence[Entry]) -> None:
+    def __init__(self, config: Config, runs: Tally, artifacts: Sequence[Entry]) -> None:
         self._config = config
-        # A drill of another host's artifact says nothing of the database that has the same names here.
-        ended = (r for r in records if r.outcome != OPEN and ORIGIN not in r.traces)
-        self._ended = sorted(ended, key=lambda r: r.started_at)
+        self._runs = runs
         self._artifacts = artifacts
 
     def collect(self) -> Iterator[Metric]:
-        backups = [record for record in self._ended if record.kind == "backup"]
-        restores = [record for record in self._ended if record.kind == "restore"]
-        yield self._totals("backups", "Backups that have ended, by outcome.", backups)
-        yield self._totals("restores", "Restores that have ended, by outcome.", restores)
-        verifications = [record for record in self._ended if record.kind == "verification"]
-        yield self._totals("verifications", "Verifications of artifacts that have ended, by outcome.", verifications)
-        removals = [record for record in self._ended if record.kind == "retention"]
-        yield self._totals("removals", "Removals of artifacts by retention that have ended, by outcome.", removals)
-        drills = [record for record in self._ended if record.kind == "drill"]
-        yield self._totals("drills", "Drills that have ended, by outcome.", drills)
-        yield from self._last_drills(drills)
+        yield self._totals("backup", "backups", "Backups that have ended, by outcome.")
+        yield self._totals("restore", "restores", "Restores that have ended, by outcome.")
+        yield self._totals("verification", "verifications", "Verifications of artifacts that have ended, by outcome.")
+        yield self._totals("retention", "removals", "Removals of artifacts by retention that have ended, by outcome.")
+        yield self._totals("drill", "drills", "Drills that have ended, by outcome.")
+        yield from self._last_drills()
         yield self._errors()
-        yield from self._last_backups(backups)
+        yield from self._last_backups()
         yield from self._storage()
-        yield self._durations("backup", backups)
-        yield self._durations("restore", restores)
-        yield self._sizes("backup_size_bytes", "Stored size of the artifacts made.", backups)
-        yield self._sizes("restore_size_bytes", "Stored size of the artifacts restored.", restores)
+        yield self._durations("backup")
+        yield self._durations("restore")
+        yield self._sizes("backup", "Stored size of the artifacts made.")
+        yield self._sizes("restore", "Stored size of the artifacts restored.")
 
-    @staticmethod
-    def _totals(name: str, text: str, records: Iterable[RunRecord]) -> Metric:
+    def _totals(self, kind: str, name: str, text: str) -> Metric:
         from prometheus_client.core import CounterMetricFamily
 
         family = CounterMetricFamily(PREFIX + name, text, labels=(*_DATABASE, "outcome"))
-        for labels, count in sorted(Counter((r.database_id, r.database, r.outcome) for r in records).items()):
-            family.add_metric(labels, count)
+        for (counted, *labels), count in sorted(self._runs.outcomes.items()):
+            if counted == kind:
+                family.add_metric(labels, count)
         return family
 
     def _errors(self) -> Metric:
@@ -148,20 +141,17 @@ class _CatalogCollector:
             "Operations of any kind that failed, or vanished together with their process.",
             labels=(*_DATABASE, "operation", "outcome"),
         )
-        bad = (r for r in self._ended if r.outcome in (FAILED, VANISHED, LOST, IMPOSSIBLE))
-        for labels, count in sorted(Counter((r.database_id, r.database, r.kind, r.outcome) for r in bad).items()):
-            family.add_metric(labels, count)
+        for (kind, database_id, database, outcome), count in sorted(self._runs.outcomes.items()):
+            if outcome in (FAILED, VANISHED, LOST, IMPOSSIBLE):
+                family.add_metric((database_id, database, kind, outcome), count)
         return family
 
-    def _last_backups(self, backups: Iterable[RunRecord]) -> Iterator[Metric]:
+    def _last_backups(self) -> Iterator[Metric]:
         configured = {instance.database_id for instance in self._config.instances}
-        last: dict[tuple[str, str], RunRecord] = {}
-        for record in backups:
-            if record.database_id in configured:
-                if record.database != ALL_DATABASES:  # the instance could be reached again
-                    last.pop((record.database_id, ALL_DATABASES), None)
-                last[record.database_id, record.database] = record
-        good = {(r.database_id, r.database): r for r in backups if r.outcome == SUCCESS and r.database_id in configured}
+        last, good = (
+            {name: run for name, run in runs.get("backup", {}).items() if name[0] in configured}
+            for runs in (self._runs.last, self._runs.last_success)
+        )
         yield _gauge(
             "last_backup_status",
             "Whether the last backup that ended succeeded (1) or not (0); database * is an instance out of reach.",
@@ -184,10 +174,8 @@ class _CatalogCollector:
         )
         yield self._configured(last)
 
-    @staticmethod
-    def _last_drills(drills: Iterable[RunRecord]) -> Iterator[Metric]:
-        last = {(r.database_id, r.database): r for r in drills}
-        good = {(r.database_id, r.database): r for r in drills if r.outcome == SUCCESS}
+    def _last_drills(self) -> Iterator[Metric]:
+        last, good = self._runs.last.get("drill", {}), self._runs.last_success.get("drill", {})
         yield _gauge(
             "last_drill_status",
             "Whether the last drill that ended proved its artifact (1) or not (0), also where it was not possible.",
@@ -253,25 +241,26 @@ class _CatalogCollector:
             family.add_metric([str(root)], Storage(root, self._config.hostname).free_bytes())
         yield family
 
-    @staticmethod
-    def _durations(kind: str, records: Iterable[RunRecord]) -> Metric:
+    def _durations(self, kind: str) -> Metric:
         from prometheus_client.core import HistogramMetricFamily
 
         family = HistogramMetricFamily(
             f"{PREFIX}{kind}_duration_seconds", f"How long each successful {kind} took.", labels=_DATABASE
         )
-        for labels, values in _grouped((r, r.duration) for r in records if r.outcome == SUCCESS).items():
-            buckets = [(str(float(limit)), sum(value <= limit for value in values)) for limit in DURATION_BUCKETS]
-            family.add_metric(labels, [*buckets, ("+Inf", len(values))], sum_value=sum(values))
+        limits = [*(str(float(limit)) for limit in DURATION_BUCKETS), "+Inf"]
+        for (counted, *labels), durations in sorted(self._runs.durations.items(), key=lambda item: item[0]):
+            if counted == kind:
+                buckets = list(zip(limits, itertools.accumulate(durations.buckets), strict=True))
+                family.add_metric(labels, buckets, sum_value=durations.seconds)
         return family
 
-    @staticmethod
-    def _sizes(name: str, text: str, records: Iterable[RunRecord]) -> Metric:
+    def _sizes(self, kind: str, text: str) -> Metric:
         from prometheus_client.core import SummaryMetricFamily
 
-        family = SummaryMetricFamily(PREFIX + name, text, labels=_DATABASE)
-        for labels, values in _grouped((r, r.stored_bytes) for r in records if r.outcome == SUCCESS).items():
-            family.add_metric(labels, count_value=len(values), sum_value=sum(values))
+        family = SummaryMetricFamily(f"{PREFIX}{kind}_size_bytes", text, labels=_DATABASE)
+        for (counted, *labels), sizes in sorted(self._runs.sizes.items(), key=lambda item: item[0]):
+            if counted == kind:
+                family.add_metric(labels, count_value=sizes.number, sum_value=sizes.stored_bytes)
         return family
 
 
@@ -284,12 +273,3 @@ def _gauge(name: str, text: str, values: Mapping[tuple[str, str], float | None])
         if value is not None:
             family.add_metric(labels, value)
     return family
-
-
-def _grouped(values: Iterable[tuple[RunRecord, float | None]]) -> dict[tuple[str, str], list[float]]:
-    """Known values by database, databases in their order."""
-    groups: dict[tuple[str, str], list[float]] = {}
-    for record, value in values:
-        if value is not None:
-            groups.setdefault((record.database_id, record.database), []).append(value)
-    return dict(sorted(groups.items()))

@@ -155,6 +155,43 @@ def test_the_latest_of_each_database(catalog: Catalog) -> None:
     assert ALL_DATABASES in [r.database for r in catalog.latest_backups()]
 
 
+def test_the_newest_of_each_database_by_policy_or_outcome(catalog: Catalog) -> None:
+    assert catalog.newest_backups() == []
+    for database, policy, outcome in (
+        ("a", "nightly", SUCCESS),
+        ("a", "hourly", FAILED),
+        ("b", "nightly", FAILED),
+        ("b", "nightly", SUCCESS),
+    ):
+        catalog.finish(catalog.start("backup", "i", database, policy=policy).run_id, outcome)
+    catalog.finish(catalog.start("restore", "i", "a").run_id, SUCCESS)
+    catalog.finish(catalog.start("backup", "j", "a", policy="nightly").run_id, SUCCESS)
+
+    def found(**conditions: str) -> list[tuple[str, str, str]]:
+        return [(r.database_id, r.database, r.outcome) for r in catalog.newest_backups(**conditions)]
+
+    assert found() == [("j", "a", SUCCESS), ("i", "b", SUCCESS), ("i", "a", FAILED)]
+    assert found(outcome=SUCCESS) == [("j", "a", SUCCESS), ("i", "b", SUCCESS), ("i", "a", SUCCESS)]
+    assert found(outcome=FAILED) == [("i", "b", FAILED), ("i", "a", FAILED)]
+    assert found(policy="hourly") == [("i", "a", FAILED)]
+    assert found(policy="none") == []
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 7, 8, 9])
+def test_the_history_is_everything_in_its_order(catalog: Catalog, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
+    monkeypatch.setattr("vya_backupdb.core.catalog._PAGE", page)
+    assert list(catalog.history()) == []
+    for number in range(8):
+        run = catalog.start(("backup", "restore")[number % 2], "i", f"d{number}")
+        if number != 3:
+            catalog.finish(run.run_id, SUCCESS)
+    assert list(catalog.history()) == catalog.runs()[::-1]
+    with catalog.kept_open():
+        for run in catalog.history():  # whoever reads it may ask and write meanwhile
+            catalog.note(run.run_id, {"seen": str(len(catalog.runs()))})
+    assert [run.traces for run in catalog.history()] == [{"seen": "8"}] * 8
+
+
 def test_threads_may_use_it_together(catalog: Catalog) -> None:
     def work(number: int) -> None:
         for _each in range(5):

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import sqlite3
 import stat
+import tracemalloc
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,7 +21,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from vya_backupdb.config import Config, Instance, Policy, parse_config
-from vya_backupdb.core.catalog import Catalog
+from vya_backupdb.core.catalog import Catalog, RunRecord
 from vya_backupdb.core.events import Batch
 from vya_backupdb.core.listing import Entry
 from vya_backupdb.core.storage import Storage
@@ -145,6 +148,12 @@ class TestLastBackup:
         host.run()
         assert host.samples()[of("last_backup_status")] == 1
 
+    def test_a_failure_shows_although_the_clock_was_set_back_before_it(self, host: Host) -> None:
+        host.run()
+        host.now -= timedelta(hours=1)
+        host.run(outcome="failed")
+        assert host.samples()[of("last_backup_status")] == 0
+
     def test_never_a_success(self, host: Host) -> None:
         host.run(outcome="failed")
         samples = host.samples()
@@ -201,6 +210,28 @@ def test_sizes_are_a_summary(host: Host) -> None:
     assert samples[of("backup_size_bytes_count")] == 2
     assert samples[of("backup_size_bytes_sum")] == 350
     assert samples[of("restore_size_bytes_sum")] == 100
+
+
+def test_a_long_history_takes_no_memory(host: Host) -> None:
+    host.run(stored_bytes=1)
+    names = ", ".join(f'"{each.name}"' for each in dataclasses.fields(RunRecord) if each.name != "run_id")
+    with sqlite3.connect(host.catalog.path) as connection:
+        connection.execute(
+            f"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)"
+            f" INSERT INTO runs (run_id, sequence, process, {names})"
+            f" SELECT 'copy-' || i, 1 + i, process, {names} FROM runs, n"
+        )
+    connection.close()
+    host.samples()  # what is imported at first use
+    tracemalloc.start()
+    try:
+        samples = host.samples()
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert samples[of("backups_total", outcome="success")] == 20001
+    assert samples[of("backup_size_bytes_sum")] == 20001
+    assert peak < 6 * 10**6  # held in memory together they take three times that
 
 
 def stored(root: Path, database: str, size: int, held: bool = False, damaged: bool = False) -> Entry:
