@@ -24,7 +24,7 @@ from .compression import plain_pieces
 from .manifest import StoredFile
 from .storage import StoredArtifact
 
-_READERS = 2
+READERS = 2
 _ANOTHER = "Use another artifact."
 _ALGORITHMS = {".gz": "gzip", ".zst": "zstd"}
 
@@ -166,7 +166,7 @@ def verify_directory(
     processes: ProcessTable,
     progress: Callable[[int], None],
     *,
-    jobs: int = _READERS,
+    jobs: int = READERS,
     unpacked: bool = True,
 ) -> None:
     """Read an artifact that is a directory back as a whole.

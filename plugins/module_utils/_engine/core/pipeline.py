@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Optional, Protocol
 
-from ..errors import DamageError, DumpError, RestoreError
+from ..errors import DumpError, RestoreError
 from ..utils.memory import PIECE_BYTES
 from ..utils.processes import Child, Command, ProcessTable, describe_exit, write_all
 from .compression import plain_pieces
 from .encryption import Decryption, Decryptor, HashedFile, Readable, exchanged
 from .manifest import Segment
+from .segment_check import AFTER_THE_LAST, other_parts
 from .segmentation import Following, Segmenter, SegmentSink
 
 # Clients write a few kilobytes at a time. Whoever reads each of them at once is woken a hundred thousand times for a
@@ -252,9 +253,9 @@ def read_segments(
     what: str,
     segments: Sequence[Segment],
     algorithm: str,
-    digests: Optional[list[bytes]] = None,
-    unpack: Callable[[Segment], bool] = lambda _segment: True,
-    decryption: Optional[Decryption] = None,
+    digests: list[bytes],
+    unpack: Callable[[Segment], bool],
+    decryption: Optional[Decryption],
 ) -> Iterator[bytes]:
     """Yield the plain content of an artifact, checking everything on the way.
 
@@ -291,15 +292,11 @@ def read_segments(
                 for _chunk in _hashed(packed, segment.length, part):
                     pass
             if segment.offset != position or plain_length != segment.plain_length:
-                raise DamageError(f"{what} has other parts than its manifest says.", "Use another artifact.")
+                raise other_parts(what)
             position += segment.length
-            if digests is not None:
-                digests.append(part.digest())
+            digests.append(part.digest())
         if packed.read(1):
-            raise DamageError(
-                f"{what} has other parts than its manifest says: it goes on after the last of them.",
-                "Use another artifact.",
-            )
+            raise other_parts(what, AFTER_THE_LAST)
     if stored.sha256 != expected_sha256:
         raise exchanged(what)
 

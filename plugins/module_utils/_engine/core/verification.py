@@ -23,17 +23,17 @@ from .accounts import statements_of
 from .backup import Progress, ProgressCallback
 from .catalog import FAILED, SUCCESS, RunRecord
 from .context import Context
-from .directory import verify_directory
-from .encryption import METHOD, Decryption, HashedFile, exchanged
+from .directory import READERS, verify_directory
+from .encryption import METHOD, Decryption, Decryptor, HashedFile, Readable, exchanged
 from .locks import artifact_in_use
 from .manifest import Manifest, Segment
 from .marks import Mark, damage_path, write_mark
 from .packed import opened_file
 from .pipeline import read_segments
+from .segment_check import TAIL_BYTES, check_segments
 from .segmentation import ROWS
 from .storage import StoredArtifact, find_artifact, storage_error
 
-_TAIL_BYTES = 4096
 VERIFIED, CHECKSUM = "verified", "checksum"
 _CHECKSUM_ONLY = "Checksum only: there is no identity to decrypt it with."
 
@@ -54,8 +54,8 @@ class VerificationResult:
 def plain_chunks(
     stored: StoredArtifact,
     decryption: Decryption,
-    digests: Optional[list[bytes]] = None,
-    rows: Callable[[Segment], bool] = lambda _rows: True,
+    digests: list[bytes],
+    rows: Callable[[Segment], bool],
 ) -> Iterator[bytes]:
     """Yield the SQL text of an artifact, checking size, checksum, compression and structure on the way.
 
@@ -96,12 +96,18 @@ def plain_chunks(
             decryption if manifest.encryption is not None else None,
         ):
             if position + left_out < dump_end:
-                tail = (tail + chunk[: dump_end - position - left_out][-_TAIL_BYTES:])[-_TAIL_BYTES:]
+                tail = (tail + chunk[: dump_end - position - left_out][-TAIL_BYTES:])[-TAIL_BYTES:]
             position += len(chunk)
             yield chunk
-        marker = END_MARKERS.get(manifest.dbms.get("flavour", ""))
-        if position + left_out != manifest.plain_bytes or marker is None or not marker.search(tail):
-            raise DamageError(f"{what} is not whole: the end of the dump is missing.", "Use another artifact.")
+        _refuse_cut(stored, position + left_out, tail)
+
+
+def _refuse_cut(stored: StoredArtifact, plain_bytes: int, tail: bytes) -> None:
+    """Refuse an artifact that has not all that the manifest says, or whose dump does not end as a whole one does."""
+    marker = END_MARKERS.get(stored.manifest.dbms.get("flavour", ""))
+    if plain_bytes != stored.manifest.plain_bytes or marker is None or not marker.search(tail):
+        what = f"The artifact {stored.path}"
+        raise DamageError(f"{what} is not whole: the end of the dump is missing.", "Use another artifact.")
 
 
 @contextlib.contextmanager
@@ -124,11 +130,20 @@ def _opened(stored: StoredArtifact) -> Iterator[int]:
 def _verify_stream(stored: StoredArtifact, decryption: Decryption, progress: Callable[[int], None]) -> str:
     if stored.manifest.encryption is not None and decryption.identity is None:
         return _verify_checksum(stored, decryption, progress)
-    done = 0
-    for chunk in plain_chunks(stored, decryption):
-        done += len(chunk)
-        progress(done)
-    statements_of(stored.manifest, decryption)
+    manifest, what = stored.manifest, f"The artifact {stored.path}"
+    with _opened(stored) as descriptor, contextlib.ExitStack() as stack:
+        file = HashedFile(descriptor)
+        packed: Readable = file
+        if manifest.encryption is not None:
+            packed = stack.enter_context(Decryptor(decryption, file, manifest.sha256, what))
+        algorithm = manifest.compression.get("algorithm", "gzip")
+        tail = check_segments(
+            packed, manifest.segments, algorithm, what, READERS, progress, decryption.processes.cancelled.is_set
+        )
+        if file.sha256 != manifest.sha256:
+            raise exchanged(what)
+    _refuse_cut(stored, sum(segment.plain_length for segment in manifest.segments), tail)
+    statements_of(manifest, decryption)
     return VERIFIED
 
 

@@ -209,11 +209,16 @@ def described(stored: bytes) -> list[Segment]:
     return found
 
 
+def everything(_segment: Segment) -> bool:
+    """Unpack all."""
+    return True
+
+
 def read(path: Path, stored: bytes, sha256: str, segments: Sequence[Segment]) -> bytes:
     path.write_bytes(stored)
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        return b"".join(read_segments(descriptor, sha256, "It", segments, "gzip"))
+        return b"".join(read_segments(descriptor, sha256, "It", segments, "gzip", [], everything, None))
     finally:
         os.close(descriptor)
 
@@ -261,7 +266,18 @@ def test_any_cut_is_noticed(position: int) -> None:
         os.write(descriptor, stored[: position % len(stored)])
         os.lseek(descriptor, 0, os.SEEK_SET)
         with pytest.raises(ArtifactError, match=r"is damaged|other parts"):
-            list(read_segments(descriptor, hashlib.sha256(stored).hexdigest(), "It", described(stored), "gzip"))
+            list(
+                read_segments(
+                    descriptor,
+                    hashlib.sha256(stored).hexdigest(),
+                    "It",
+                    described(stored),
+                    "gzip",
+                    [],
+                    everything,
+                    None,
+                )
+            )
     finally:
         os.close(descriptor)
 
@@ -273,7 +289,8 @@ def test_what_compresses_a_thousandfold_is_read_in_pieces(tmp_path: Path) -> Non
     path.write_bytes(stored)
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        pieces = [len(piece) for piece in read_segments(descriptor, digest, "It", described(stored), "gzip")]
+        read = read_segments(descriptor, digest, "It", described(stored), "gzip", [], everything, None)
+        pieces = [len(piece) for piece in read]
     finally:
         os.close(descriptor)
     assert sum(pieces) == 50_000_000

@@ -113,14 +113,13 @@ def test_what_cannot_be_read_is_a_failure_but_no_finding(host: Any, monkeypatch:
     def refuse(number: int) -> Callable[..., Any]:
         def read(*_arguments: Any) -> Any:
             raise OSError(number, os.strerror(number))
-            yield b""
 
         return read
 
-    monkeypatch.setattr(verification, "read_segments", refuse(errno.ESTALE))
+    monkeypatch.setattr(verification, "check_segments", refuse(errno.ESTALE))
     assert "cannot be read" in str(verify(host, artifact).error)
     assert not damage_path(artifact).exists()
-    monkeypatch.setattr(verification, "read_segments", refuse(errno.EIO))
+    monkeypatch.setattr(verification, "check_segments", refuse(errno.EIO))
     assert "cannot be read" in str(verify(host, artifact).error)
     assert damage_path(artifact).exists(), "the disk says that the bytes are lost"
 
@@ -230,9 +229,8 @@ class TestBeforeRetention:
 
         def refuse(*_arguments: Any) -> Any:
             raise OSError(errno.ESTALE, "Stale file handle")
-            yield b""
 
-        monkeypatch.setattr(verification, "read_segments", refuse)
+        monkeypatch.setattr(verification, "check_segments", refuse)
         report = prune_database(host.context, ID, SHOP, dry_run=False)
         assert "could not be read back: The artifact" in report.held[0]["reason"]
         assert all(path.exists() for path in artifacts)
