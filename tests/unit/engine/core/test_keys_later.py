@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from segmented_dumps import mysql_in_calls, segmented
+from shell_clients import ShellClients
 
 from vya_backupdb.core import key_plan, load_plan, segmentation
 from vya_backupdb.core.encryption import Decryption
@@ -18,7 +18,7 @@ from vya_backupdb.core.segment_load import Loader, survey_artifact
 from vya_backupdb.core.storage import StoredArtifact
 from vya_backupdb.db.mysql_loading import MySqlLoading
 from vya_backupdb.errors import RestoreError
-from vya_backupdb.utils.processes import Command, ProcessTable
+from vya_backupdb.utils.processes import ProcessTable
 
 LOADING = MySqlLoading(dollar_quotes=False)
 NAMES = ("a", "b", "c")
@@ -47,31 +47,10 @@ def stored(host: Any) -> StoredArtifact:
     return artifact
 
 
-class Clients:
-    """A server whose client is a shell script."""
-
-    loading = LOADING
-
-    def __init__(self, script: str) -> None:
-        self.script = script
-
-    def load_command(self, database: str) -> Command:
-        return Command(("/bin/sh", "-c", self.script, "client", database))
-
-    def renamed(self, chunks: Iterator[bytes], old: str, new: str) -> Iterator[bytes]:
-        return chunks
-
-    def explain(self, stderr: str) -> str:
-        return stderr
-
-    def is_working(self, database: str) -> bool:
-        return False
-
-
 def load(stored: StoredArtifact, script: str, told: list[int] | None = None, jobs: int = 2, **more: Any) -> None:
     """Survey the artifact and load it."""
     survey = survey_artifact(stored, LOADING, jobs, Decryption(ProcessTable()), **more)
-    dbms: Any = Clients(script)
+    dbms: Any = ShellClients(LOADING, script)
     progress = told.append if told is not None else lambda _done: None
     stall = timedelta(seconds=20)
     Loader(ProcessTable(), dbms, survey, "copy", jobs=jobs, stall_timeout=stall, progress=progress).load()

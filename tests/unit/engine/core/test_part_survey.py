@@ -9,13 +9,14 @@ import gzip
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from segmented_dumps import mysql_in_calls, postgresql, segmented
+from shell_clients import ShellClients
 
 from vya_backupdb.core import key_plan, load_plan, part_survey, segmentation
 from vya_backupdb.core.encryption import Decryption
@@ -27,7 +28,7 @@ from vya_backupdb.db.loading import Loading
 from vya_backupdb.db.mysql_loading import MySqlLoading
 from vya_backupdb.db.postgresql_loading import PostgreSqlLoading
 from vya_backupdb.errors import DamageError
-from vya_backupdb.utils.processes import Command, ProcessTable
+from vya_backupdb.utils.processes import ProcessTable
 
 LOADINGS: dict[str, Loading] = {"postgresql": PostgreSqlLoading(), "mariadb": MySqlLoading(dollar_quotes=False)}
 # The first two tables share segments, as one of them is small.
@@ -76,25 +77,13 @@ def stored(request: pytest.FixtureRequest, host: Any) -> StoredArtifact:
     return make_artifact(host, request.param, ROWS)
 
 
-class Server:
+class Server(ShellClients):
     """A server whose clients keep what they are given, each in a file of its own."""
 
     def __init__(self, flavour: str, directory: Path) -> None:
-        self.loading = LOADINGS[flavour]
+        super().__init__(LOADINGS[flavour], f"cat > {directory}/$$")
         self.directory = directory
         directory.mkdir()
-
-    def load_command(self, _database: str) -> Command:
-        return Command(("/bin/sh", "-c", f"cat > {self.directory}/$$"))
-
-    def renamed(self, chunks: Iterator[bytes], _old: str, _new: str) -> Iterator[bytes]:
-        return chunks
-
-    def explain(self, stderr: str) -> str:
-        return stderr
-
-    def is_working(self, _database: str) -> bool:
-        return False
 
     @property
     def taken(self) -> list[bytes]:

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 from segmented_dumps import postgresql, segmented
+from shell_clients import ShellClients
 
 from vya_backupdb.core import load_plan, segmentation
 from vya_backupdb.core.encryption import Decryption
 from vya_backupdb.core.segment_load import Loader, survey_artifact
 from vya_backupdb.core.storage import StoredArtifact
-from vya_backupdb.db.loading import Loading
 from vya_backupdb.db.postgresql_loading import PostgreSqlLoading
 from vya_backupdb.errors import ArtifactError, DamageError, RestoreError
-from vya_backupdb.utils.processes import Command, ProcessTable
+from vya_backupdb.utils.processes import ProcessTable
 
 ROWS = [f"row {number} {'x' * 50}" for number in range(200)]
 
@@ -44,25 +44,14 @@ def stored(host: Any) -> StoredArtifact:
     return artifact
 
 
-class Clients:
-    """A server whose client is a shell script."""
+LOADING = PostgreSqlLoading()
 
-    loading: Loading = PostgreSqlLoading()
 
-    def __init__(self, script: str) -> None:
-        self.script = script
-
-    def load_command(self, database: str) -> Command:
-        return Command(("/bin/sh", "-c", self.script, "client", database))
+class Renaming(ShellClients):
+    """One that names the database in place of the schema."""
 
     def renamed(self, chunks: Iterator[bytes], old: str, new: str) -> Iterator[bytes]:
         return (chunk.replace(b"TABLE public", f"TABLE {new}".encode()) for chunk in chunks)
-
-    def explain(self, stderr: str) -> str:
-        return stderr
-
-    def is_working(self, database: str) -> bool:
-        return False
 
 
 Load = Callable[..., str]
@@ -73,10 +62,10 @@ def load(stored: StoredArtifact) -> Load:
     """Survey the artifact and load it."""
 
     def run(script: str, jobs: int = 3, between: Callable[[], None] = lambda: None, **changes: Any) -> str:
-        survey = survey_artifact(stored, Clients.loading, jobs, Decryption(ProcessTable()))
+        survey = survey_artifact(stored, LOADING, jobs, Decryption(ProcessTable()))
         between()
         processes = ProcessTable()
-        dbms: Any = Clients(script)
+        dbms: Any = Renaming(LOADING, script)
         told: list[int] = []
         settings = {"stall_timeout": timedelta(seconds=20), "progress": told.append, **changes}
         try:
@@ -111,7 +100,7 @@ def test_all_of_it_arrives_from_several_clients(load: Load, stored: StoredArtifa
 def test_one_job_is_one_client_and_the_stream_as_it_is(load: Load, tmp_path: Path) -> None:
     load(f"cat > {tmp_path}/$$", jobs=1)
     (text,) = (path.read_bytes() for path in tmp_path.iterdir() if path.name.isdigit())
-    assert text == Clients.loading.session + postgresql({"a": ROWS}).replace(b"TABLE public", b"TABLE copy")
+    assert text == LOADING.session + postgresql({"a": ROWS}).replace(b"TABLE public", b"TABLE copy")
 
 
 def test_the_first_client_that_fails_ends_the_others(load: Load) -> None:
@@ -159,11 +148,11 @@ def test_what_is_cut_off_after_it_was_read_is_noticed(load: Load, stored: Stored
 
 def test_being_told_to_stop_ends_all_clients(stored: StoredArtifact) -> None:
     processes = ProcessTable()
-    dbms: Any = Clients("cat > /dev/null")
+    dbms: Any = Renaming(LOADING, "cat > /dev/null")
     loader = Loader(
         processes,
         dbms,
-        survey_artifact(stored, Clients.loading, 2, Decryption(processes)),
+        survey_artifact(stored, LOADING, 2, Decryption(processes)),
         "copy",
         jobs=2,
         stall_timeout=timedelta(seconds=20),
@@ -178,15 +167,15 @@ def test_being_told_to_stop_ends_all_clients(stored: StoredArtifact) -> None:
 def test_a_damaged_artifact_is_not_surveyed(stored: StoredArtifact, thorough: bool) -> None:
     damaged = dataclasses.replace(stored, manifest=dataclasses.replace(stored.manifest, sha256="0" * 64))
     with pytest.raises(DamageError, match="SHA-256"):
-        survey_artifact(damaged, Clients.loading, 2, Decryption(ProcessTable()), thorough=thorough)
+        survey_artifact(damaged, LOADING, 2, Decryption(ProcessTable()), thorough=thorough)
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_rows_that_are_not_unpacked_are_planned_alike(stored: StoredArtifact, jobs: int) -> None:
     told: list[int] = []
     decryption = Decryption(ProcessTable())
-    quick = survey_artifact(stored, Clients.loading, jobs, decryption, told.append, thorough=False)
-    assert quick == survey_artifact(stored, Clients.loading, jobs, decryption)
+    quick = survey_artifact(stored, LOADING, jobs, decryption, told.append, thorough=False)
+    assert quick == survey_artifact(stored, LOADING, jobs, decryption)
     assert told[-1] == stored.manifest.plain_bytes
 
 
@@ -201,8 +190,8 @@ def test_rows_that_were_sealed_damaged_are_found_before_all_is_loaded(load: Load
         stored.path.write_bytes(content)
         sealed = dataclasses.replace(manifest, sha256=hashlib.sha256(content).hexdigest())
         exchanged = dataclasses.replace(stored, manifest=sealed)
-        survey = survey_artifact(exchanged, Clients.loading, 2, Decryption(ProcessTable()), thorough=False)
-        dbms: Any = Clients("cat > /dev/null")
+        survey = survey_artifact(exchanged, LOADING, 2, Decryption(ProcessTable()), thorough=False)
+        dbms: Any = Renaming(LOADING, "cat > /dev/null")
         stall = timedelta(seconds=20)
         loader = Loader(ProcessTable(), dbms, survey, "copy", jobs=2, stall_timeout=stall, progress=lambda _done: None)
         with pytest.raises(DamageError):
