@@ -7,8 +7,10 @@ from __future__ import annotations
 import gzip
 import os
 import random
+from collections.abc import Sequence
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,13 +45,26 @@ def test_any_gunzip_reads_it(level: int) -> None:
     assert gzip.decompress(stored("gzip", level, TEXT, TEXT)) == TEXT + TEXT
 
 
-def test_higher_levels_are_smaller() -> None:
+@pytest.fixture(scope="module")
+def text() -> bytes:
+    """Six megabytes of words, some more frequent than others; whole lines come up again after megabytes."""
     chance = random.Random(1)
     words = [chance.randbytes(chance.randint(1, 4)).hex().encode() for _ in range(3000)]
-    text = b" ".join(words[int(3000 * chance.random() ** 3)] for _ in range(200_000))
-    for algorithm in ("gzip", "zstd"):
-        sizes = [len(stored(algorithm, level, text)) for level in (1, 6)]
-        assert sizes[1] < sizes[0]
+    lines = [b" ".join(words[int(3000 * chance.random() ** 3)] for _ in range(20)) for _ in range(40_000)]
+    return b"\n".join(chance.choice(lines) for _ in range(60_000))
+
+
+@pytest.mark.parametrize(("algorithm", "levels"), [("gzip", (1, 3, 6)), ("zstd", (1, 2, 3))])
+def test_higher_levels_are_smaller(algorithm: str, levels: Sequence[int], text: bytes) -> None:
+    sizes = [len(stored(algorithm, level, text)) for level in levels]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_zstd_is_smaller_than_by_its_own_levels_and_any_decoder_takes_it(text: bytes) -> None:
+    for level in (2, 3, 4, 6):
+        data = stored("zstd", level, text)
+        assert len(data) < len(zstandard.ZstdCompressor(level=level).compress(text))
+        assert zstandard.get_frame_parameters(data).window_size <= 8 * 1024**2
 
 
 @given(st.binary(max_size=2000), st.integers(1, 50))
