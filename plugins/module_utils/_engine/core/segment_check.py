@@ -131,10 +131,13 @@ class _Check:
     def _unpack(self, pieces: queue.SimpleQueue[bytes]) -> tuple[int, bytes]:
         """Return how long a segment's plain content is, and its end."""
         length, tail = 0, b""
+        arriving = self._arriving(pieces)
         try:
-            for plain in plain_pieces(self._arriving(pieces), self._algorithm, self._what):
+            for plain in plain_pieces(arriving, self._algorithm, self._what):
                 length += len(plain)
                 tail = (tail + plain[-TAIL_BYTES:])[-TAIL_BYTES:]
+            if sum(map(len, arriving)):  # what was not unpacked; whoever reads waits until it is taken
+                raise other_parts(self._what)
         except BaseException:
             self._failed.set()
             raise

@@ -149,6 +149,13 @@ def test_as_many_are_unpacked_at_a_time_as_are_asked_for(monkeypatch: pytest.Mon
     check(content, segments, jobs=3)
 
 
+def test_nothing_may_be_left_of_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    content, segments = packed([b"x" * 90 * PIECE] * 3, "none")
+    monkeypatch.setattr(segment_check, "plain_pieces", lambda pieces, _algorithm, _what: iter([next(pieces)]))
+    with pytest.raises(DamageError, match="other parts"):
+        check(content, segments, "none")
+
+
 def test_no_more_is_read_than_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     content, segments = packed([random.Random(number).randbytes(20 * PIECE) for number in range(9)], "none")
     monkeypatch.setattr(segment_check, "_WAITING_PIECES", 25)
