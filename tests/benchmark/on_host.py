@@ -111,7 +111,8 @@ def run_server(server: Server, args: argparse.Namespace, parts: list[dict[str, A
             server.drop(name)
     if "overhead" in args.parts:
         server.build_small([engine_parts.TINY])
-        add(runner.part(engine_parts.overhead(work, dump, ours), proof=False), *engine_parts.import_profile())
+        notes = [*engine_parts.import_profile(), *engine_parts.import_memory()]
+        add(runner.part(engine_parts.overhead(work, dump, ours), proof=False), *notes)
 
 
 def main() -> int:

@@ -18,6 +18,18 @@ from .servers import Server
 TINY = "bench_tiny"
 _HEAVIEST = 12
 _ENGINE = "import vya_backupdb.engine"
+# Runs in the engine's Python: how much more memory the process has after each import, the engine's own last.
+_MEMORY = """
+import importlib
+def resident():
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1000
+print(f"Python {resident():.1f}")
+for name in ("ssl", "pydantic", "cryptography.fernet", "sqlalchemy", "pymysql", "psycopg", "vya_backupdb.engine"):
+    before = resident()
+    importlib.import_module(name)
+    print(f"{name} {resident() - before:.1f}")
+"""
 
 
 def overhead(work: Path, dump: str, ours: Installation) -> Part:
@@ -67,6 +79,13 @@ def import_profile() -> list[str]:
         "Imports, ms with all that they import (a second look: bytecode is there):",
         ", ".join(f"{name} {cumulative / 1000:.0f}" for cumulative, _own, name in top),
     ]
+
+
+def import_memory() -> list[str]:
+    """Return lines that say how much memory the imports take, one after the other."""
+    words = [str(ENGINE / "python"), "-c", _MEMORY]
+    found = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    return ["Memory, MB more after each import:", ", ".join(found)]
 
 
 def memory(work: Path, server: Server, sizes: Sequence[int]) -> dict[str, Any]:
