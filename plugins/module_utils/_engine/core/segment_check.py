@@ -54,14 +54,17 @@ def check_segments(
     """
     check = _Check(algorithm, what)
     position = 0
-    with ThreadPoolExecutor(jobs, thread_name_prefix="unpacking") as workers, check:
-        for segment in segments:
-            if segment.offset != position:
-                raise other_parts(what)
-            check.take_ended(jobs, progress)
-            check.read(packed, check.begin(segment, workers), stopped)
-            position += segment.length
-        check.take_ended(0, progress)
+    with ThreadPoolExecutor(jobs, thread_name_prefix="unpacking") as workers:
+        try:
+            for segment in segments:
+                if segment.offset != position:
+                    raise other_parts(what)
+                check.take_ended(jobs, progress)
+                check.read(packed, check.begin(segment, workers), stopped)
+                position += segment.length
+            check.take_ended(0, progress)
+        finally:
+            check.end()  # else the workers, for which the pool waits, would wait for more
     if packed.read(1):
         raise other_parts(what, AFTER_THE_LAST)
     return check.tail
@@ -96,10 +99,7 @@ class _Check:
         self._done = 0
         self.tail = b""
 
-    def __enter__(self) -> _Check:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
+    def end(self) -> None:
         """Let all end that are still at work."""
         for each in self._running:
             each.unpacked.cancel()
