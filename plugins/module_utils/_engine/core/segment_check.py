@@ -22,9 +22,10 @@ from .compression import plain_pieces
 from .encryption import Readable
 from .manifest import Segment
 
+AFTER_THE_LAST = ": it goes on after the last of them"
 TAIL_BYTES = 4096  # of the end of a dump, where its end marker is
 _WAITING_PIECES = 40  # read, but not unpacked yet: more than a segment of rows has, which are some 7 MB
-_LOOK_SECONDS = 0.2  # between two looks whether it was stopped, or something has been found
+_LOOK_SECONDS = 0.2  # between two looks whether anything has been found
 
 
 def check_segments(
@@ -68,9 +69,6 @@ def check_segments(
     if packed.read(1):
         raise other_parts(what, AFTER_THE_LAST)
     return check.tail
-
-
-AFTER_THE_LAST = ": it goes on after the last of them"
 
 
 def other_parts(what: str, how: str = "") -> DamageError:
