@@ -16,7 +16,7 @@ import os
 import select
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
@@ -348,33 +348,6 @@ class Decryptor:
             f"{self._what} cannot be decrypted: age cannot use the identity {self._identity.path}.",
             "It must be a file as age-keygen or ssh-keygen writes it, without a passphrase.",
         )
-
-
-@contextlib.contextmanager
-def opened_content(
-    descriptor: int, expected_sha256: str, what: str, decryption: Optional[Decryption]
-) -> Iterator[Readable]:
-    """Yield the compressed content of an artifact, to be read to its end; afterwards its checksum is compared.
-
-    Args:
-        descriptor: An open descriptor at the artifact's beginning.
-        expected_sha256: The manifest's checksum.
-        what: How to name the artifact in messages.
-        decryption: What to decrypt it with, where it is encrypted.
-
-    Raises:
-        DamageError: It has another checksum.
-        CredentialsError: There is no identity to decrypt it with.
-        ClientError: age is not installed.
-    """
-    stored = HashedFile(descriptor)
-    if decryption is None:
-        yield stored
-    else:
-        with Decryptor(decryption, stored, expected_sha256, what) as decrypted:
-            yield decrypted
-    if stored.sha256 != expected_sha256:
-        raise exchanged(what)
 
 
 def exchanged(what: str) -> DamageError:

@@ -9,6 +9,7 @@ read, write) releases Python's global lock, so several dumps run side by side in
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import select
@@ -22,7 +23,7 @@ from ..errors import DumpError, RestoreError
 from ..utils.memory import PIECE_BYTES
 from ..utils.processes import Child, Command, ProcessTable, describe_exit, write_all
 from .compression import plain_pieces
-from .encryption import Decryption, Readable, opened_content
+from .encryption import Decryption, Decryptor, HashedFile, Readable, exchanged
 from .manifest import Segment
 from .segment_check import AFTER_THE_LAST, other_parts
 from .segmentation import Following, Segmenter, SegmentSink
@@ -273,7 +274,11 @@ def read_segments(
             Content may have been yielded before that.
         ArtifactError: It cannot be decrypted.
     """
-    with opened_content(descriptor, expected_sha256, what, decryption) as packed:
+    stored = HashedFile(descriptor)
+    with contextlib.ExitStack() as stack:
+        packed: Readable = stored
+        if decryption is not None:
+            packed = stack.enter_context(Decryptor(decryption, stored, expected_sha256, what))
         position = 0
         for segment in segments:
             part = hashlib.sha256()
@@ -292,6 +297,8 @@ def read_segments(
             digests.append(part.digest())
         if packed.read(1):
             raise other_parts(what, AFTER_THE_LAST)
+    if stored.sha256 != expected_sha256:
+        raise exchanged(what)
 
 
 def _hashed(packed: Readable, length: int, part: hashlib._Hash) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ from .backup import Progress, ProgressCallback
 from .catalog import FAILED, SUCCESS, RunRecord
 from .context import Context
 from .directory import READERS, verify_directory
-from .encryption import METHOD, Decryption, HashedFile, exchanged, opened_content
+from .encryption import METHOD, Decryption, Decryptor, HashedFile, Readable, exchanged
 from .locks import artifact_in_use
 from .manifest import Manifest, Segment
 from .marks import Mark, damage_path, write_mark
@@ -131,10 +131,17 @@ def _verify_stream(stored: StoredArtifact, decryption: Decryption, progress: Cal
     if stored.manifest.encryption is not None and decryption.identity is None:
         return _verify_checksum(stored, decryption, progress)
     manifest, what = stored.manifest, f"The artifact {stored.path}"
-    needed = decryption if manifest.encryption is not None else None
-    algorithm, stopped = manifest.compression.get("algorithm", "gzip"), decryption.processes.cancelled.is_set
-    with _opened(stored) as descriptor, opened_content(descriptor, manifest.sha256, what, needed) as packed:
-        tail = check_segments(packed, manifest.segments, algorithm, what, READERS, progress, stopped)
+    with _opened(stored) as descriptor, contextlib.ExitStack() as stack:
+        file = HashedFile(descriptor)
+        packed: Readable = file
+        if manifest.encryption is not None:
+            packed = stack.enter_context(Decryptor(decryption, file, manifest.sha256, what))
+        algorithm = manifest.compression.get("algorithm", "gzip")
+        tail = check_segments(
+            packed, manifest.segments, algorithm, what, READERS, progress, decryption.processes.cancelled.is_set
+        )
+        if file.sha256 != manifest.sha256:
+            raise exchanged(what)
     _refuse_cut(stored, sum(segment.plain_length for segment in manifest.segments), tail)
     statements_of(manifest, decryption)
     return VERIFIED
