@@ -27,7 +27,18 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from ..errors import StorageError
 from ..security.identity import acting_user
 from ..utils.clock import Clock, utc_now
-from .catalog_schema import COLUMN_NAMES, INSERT, SELECT, bring_up_to_date, runs_table, statement
+from .catalog_schema import (
+    ADD_UP_RUN,
+    COLUMN_NAMES,
+    INSERT,
+    SELECT,
+    SELECT_TOTALS,
+    SELECT_UNDER_WAY,
+    TOTALLED,
+    bring_up_to_date,
+    runs_table,
+    statement,
+)
 from .liveness import Liveness
 
 if TYPE_CHECKING:
@@ -38,7 +49,6 @@ OPEN, SUCCESS, FAILED, VANISHED, LOST = "running", "success", "failed", "vanishe
 IMPOSSIBLE = "not possible"
 RESTORE_SECONDS = "restore_seconds"  # in the traces of a drill
 ORIGIN = "origin"  # in the traces of a drill: the other host that has made the artifact
-_PAGE = 1000  # runs that are held in memory at a time
 VANISHED_ERROR = "The process ended without a word: killed, or the machine stopped."
 
 
@@ -93,6 +103,35 @@ class RunRecord:
     def duration(self) -> Optional[float]:
         """Seconds from beginning to end; None while it runs."""
         return (self.ended_at - self.started_at).total_seconds() if self.ended_at else None
+
+
+@dataclass(frozen=True)
+class Total:
+    """All runs of one kind on one database that ended alike, added up.
+
+    A drill of another host's artifact is not among them: it says nothing of the database that has the same names here.
+
+    Attributes:
+        kind: As in :class:`RunRecord`.
+        database_id: The instance.
+        database: The database.
+        outcome: How they ended.
+        runs: How many.
+        seconds: How long all of them took together.
+        sized: How many have a size on record.
+        stored_bytes: The sizes of all of them together.
+        within: By the limits of :data:`~.catalog_schema.DURATION_LIMITS`, how many took at most so long.
+    """
+
+    kind: str
+    database_id: str
+    database: str
+    outcome: str
+    runs: int
+    seconds: float
+    sized: int
+    stored_bytes: int
+    within: tuple[int, ...]
 
 
 class Catalog:
@@ -250,10 +289,16 @@ class Catalog:
         """
         known = {name: value for name, value in facts.items() if value is not None}
         with self._connection() as connection:
-            self._change(connection, run_id, outcome=outcome, ended_at=_stamp(self._clock()), **known)
-            record = _record(self._row(connection, run_id))
+            record = self._end(connection, run_id, outcome=outcome, ended_at=_stamp(self._clock()), **known)
         self._liveness.end(run_id)
         return record
+
+    def _end(self, connection: Connection, run_id: str, **values: Any) -> RunRecord:
+        under_way = self._row(connection, run_id).outcome == OPEN
+        self._change(connection, run_id, **values)
+        if under_way:
+            connection.execute(statement(ADD_UP_RUN), {"run_id": run_id})
+        return _record(self._row(connection, run_id))
 
     def _change(self, connection: Connection, run_id: str, **values: Any) -> None:
         changes = ", ".join(f'"{name}" = :{name}' for name in values)
@@ -288,49 +333,60 @@ class Catalog:
         """
         if not self.path.exists():
             return []
-        equal = {"database_id": database_id, "database": database, "outcome": outcome, "artifact": artifact}
-        values: dict[str, Any] = {name: value for name, value in equal.items() if value is not None}
-        conditions = [f'"{name}" = :{name}' for name in values]
+        values, conditions = _of(database_id=database_id, database=database, outcome=outcome, artifact=artifact)
         if kind is not None:
             kinds = {f"kind{number}": each for number, each in enumerate([kind] if isinstance(kind, str) else kind)}
             values |= kinds
-            conditions.append(f"kind IN ({', '.join(f':{name}' for name in kinds)})")
-        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+            conditions += f" AND kind IN ({', '.join(f':{name}' for name in kinds)})"
         values["limit"] = -1 if limit is None else limit
-        sql = f"{SELECT} {where} ORDER BY sequence DESC LIMIT :limit"
+        sql = f"{SELECT} WHERE {conditions} ORDER BY sequence DESC LIMIT :limit"
         with self._connection() as connection:
             return [_record(row) for row in connection.execute(statement(sql), values)]
 
-    def history(self) -> Iterator[RunRecord]:
-        """Yield every run, in the order in which they were put on record, a page of them in memory at a time.
+    def totals(self, kind: Optional[str] = None, outcome: Optional[str] = None) -> list[Total]:
+        """Return what all runs add up to, sorted by kind, instance, database and outcome; an absent catalog has none.
+
+        Args:
+            kind: Only runs of this kind.
+            outcome: Only runs that ended so.
 
         Raises:
             StorageError: The catalog cannot be used.
         """
         if not self.path.exists():
-            return
-        sql = f"{SELECT} WHERE sequence > :after ORDER BY sequence LIMIT {_PAGE}"
-        after = 0
-        while True:
-            # Page by page, so that nobody who writes has to wait for the reader.
-            with self._connection() as connection:
-                page = connection.execute(statement(sql), {"after": after}).all()
-            yield from map(_record, page)
-            if len(page) < _PAGE:
-                return
-            after = page[-1].sequence
+            return []
+        values, conditions = _of(kind=kind, outcome=outcome)
+        sql = f"{SELECT_TOTALS} WHERE {conditions} ORDER BY {TOTALLED}"
+        with self._connection() as connection:
+            return [_total(*row) for row in connection.execute(statement(sql), values)]
 
-    def newest_backups(self, *, policy: Optional[str] = None, outcome: Optional[str] = None) -> list[RunRecord]:
+    def last_ended(self, kind: str, outcome: Optional[str] = None) -> list[RunRecord]:
+        """Return of each database the run put on record last among those that have ended, in the order of recording.
+
+        Args:
+            kind: Only runs of this kind.
+            outcome: Only runs that ended so.
+
+        Raises:
+            StorageError: The catalog cannot be used.
+        """
+        if not self.path.exists():
+            return []
+        values, conditions = _of(kind=kind, outcome=outcome)
+        last = f'SELECT MAX(last) FROM totals WHERE {conditions} GROUP BY database_id, "database"'
+        sql = f"{SELECT} WHERE sequence IN ({last}) ORDER BY sequence"
+        with self._connection() as connection:
+            return [_record(row) for row in connection.execute(statement(sql), values)]
+
+    def newest_backups(self, *, policy: Optional[str] = None) -> list[RunRecord]:
         """Return the newest backup run of each database, the one put on record last first; an absent catalog has none.
 
         Args:
             policy: Only of runs that this policy asked for.
-            outcome: Only of runs that ended so.
         """
         if not self.path.exists():
             return []
-        values = {name: value for name, value in {"policy": policy, "outcome": outcome}.items() if value is not None}
-        conditions = " AND ".join(["kind = 'backup'", *(f'"{name}" = :{name}' for name in values)])
+        values, conditions = _of(kind="backup", policy=policy)
         newest = f'SELECT MAX(sequence) FROM runs WHERE {conditions} GROUP BY database_id, "database"'
         sql = f"{SELECT} WHERE sequence IN ({newest}) ORDER BY sequence DESC"
         with self._connection() as connection:
@@ -351,18 +407,22 @@ class Catalog:
 
     def dead_runs(self) -> list[RunRecord]:
         """Return the runs that are under way by the record, but whose process is no more; changes nothing."""
-        return [run for run in self.runs(outcome=OPEN) if not self._liveness.is_alive(run.run_id)]
+        if not self.path.exists():
+            return []
+        with self._connection() as connection:
+            under_way = [_record(row) for row in connection.execute(statement(SELECT_UNDER_WAY))]
+        return [run for run in under_way if not self._liveness.is_alive(run.run_id)]
 
     def close_vanished(self) -> list[RunRecord]:
         """Record as ``vanished`` every open run whose process is no more, and return them."""
         if not self.path.exists():
             return []
         with self._connection() as connection:
-            rows = connection.execute(statement(f"{SELECT} WHERE outcome = :outcome"), {"outcome": OPEN}).all()
-            gone = [row.run_id for row in rows if not self._liveness.is_alive(row.run_id)]
-            for run_id in gone:
-                self._change(connection, run_id, outcome=VANISHED, ended_at=_stamp(self._clock()), error=VANISHED_ERROR)
-            records = [_record(self._row(connection, run_id)) for run_id in gone]
+            rows = connection.execute(statement(SELECT_UNDER_WAY)).all()
+            end = {"outcome": VANISHED, "ended_at": _stamp(self._clock()), "error": VANISHED_ERROR}
+            records = [
+                self._end(connection, row.run_id, **end) for row in rows if not self._liveness.is_alive(row.run_id)
+            ]
         for record in records:
             self._liveness.end(record.run_id)
         return records
@@ -373,6 +433,17 @@ _FIELDS = tuple(each.name for each in dataclasses.fields(RunRecord))
 
 def _stamp(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")
+
+
+def _of(**equal: Optional[str]) -> tuple[dict[str, Any], str]:
+    """Return parameters and the condition that columns have these values; None stands for any."""
+    values: dict[str, Any] = {name: value for name, value in equal.items() if value is not None}
+    return values, " AND ".join(["TRUE", *(f'"{name}" = :{name}' for name in values)])
+
+
+def _total(*row: Any) -> Total:
+    kind, database_id, database, outcome, runs, seconds, sized, stored_bytes, *within = row
+    return Total(kind, database_id, database, outcome, runs, seconds, sized, stored_bytes, tuple(within))
 
 
 def _record(row: Row[Any]) -> RunRecord:

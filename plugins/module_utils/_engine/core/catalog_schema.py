@@ -14,8 +14,9 @@ from ..errors import StorageError
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Table, TextClause
 
-SCHEMA_VERSION = 2
-_INDEXED = ("sequence", "kind", "started_at")
+SCHEMA_VERSION = 3
+# Seconds, from a small database to the longest night; a change needs a new schema version, as totals are kept by them.
+DURATION_LIMITS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 43200)
 # The columns of the table of runs in their order: whether each is text, and whether it may be empty.
 _COLUMNS = {
     "run_id": (True, False),
@@ -45,6 +46,46 @@ _NAMES = ", ".join(f'"{name}"' for name in COLUMN_NAMES)  # some are words of SQ
 _NEXT = "(SELECT COALESCE(MAX(sequence), 0) + 1 FROM runs)"
 SELECT = f"SELECT {_NAMES} FROM runs"
 INSERT = f"INSERT INTO runs ({_NAMES}) VALUES ({', '.join(_NEXT if n == 'sequence' else f':{n}' for n in _COLUMNS)})"
+_UNDER_WAY = "outcome = 'running'"  # as it stands, so that SQLite sees that the index of those runs will do
+SELECT_UNDER_WAY = f"{SELECT} WHERE {_UNDER_WAY} ORDER BY sequence DESC"
+_INDEXES = (
+    "CREATE INDEX IF NOT EXISTS ix_runs_sequence ON runs (sequence)",
+    'CREATE INDEX IF NOT EXISTS runs_of_database ON runs (kind, database_id, "database", sequence)',
+    f"CREATE INDEX IF NOT EXISTS runs_under_way ON runs (outcome) WHERE {_UNDER_WAY}",
+    "DROP INDEX IF EXISTS ix_runs_kind",
+    "DROP INDEX IF EXISTS ix_runs_started_at",
+)
+
+# What has been added up of all runs that have ended, so that nobody needs to read them all again. A drill of another
+# host's artifact is not among them: it says nothing of the database that has the same names here.
+TOTALLED = 'kind, database_id, "database", outcome'
+# Rounded: SQLite counts days, exactly to a tenth of a millisecond. A clock that was set back takes nothing away.
+_ENDED = (
+    "SELECT *, MAX(0.0, ROUND((julianday(ended_at) - julianday(started_at)) * 86400, 3)) AS took FROM runs"
+    """ WHERE {} AND json_extract(COALESCE(traces, '{{}}'), '$.origin') IS NULL"""
+    " LIMIT -1"  # which keeps SQLite from working out the seconds anew wherever they are asked for
+)
+_SUMS = {
+    "runs": "COUNT(*)",
+    "seconds": "SUM(took)",
+    "sized": "COUNT(stored_bytes)",
+    "stored_bytes": "COALESCE(SUM(stored_bytes), 0)",
+    **{f"within_{limit}": f"SUM(took <= {limit})" for limit in DURATION_LIMITS},
+}
+_CREATE_TOTALS = (
+    "CREATE TABLE IF NOT EXISTS totals"
+    ' (kind VARCHAR NOT NULL, database_id VARCHAR NOT NULL, "database" VARCHAR NOT NULL, outcome VARCHAR NOT NULL,'
+    f" {', '.join(f'{name} NUMERIC NOT NULL' for name in _SUMS)}, last INTEGER NOT NULL,"
+    f" PRIMARY KEY ({TOTALLED})) WITHOUT ROWID"
+)
+_ADD_UP = (
+    f"INSERT INTO totals ({TOTALLED}, {', '.join(_SUMS)}, last)"
+    f" SELECT {TOTALLED}, {', '.join(_SUMS.values())}, MAX(sequence) FROM ({_ENDED}) WHERE TRUE"
+    f" GROUP BY {TOTALLED} ON CONFLICT ({TOTALLED}) DO UPDATE SET"
+    f" {', '.join(f'{name} = {name} + excluded.{name}' for name in _SUMS)}, last = MAX(last, excluded.last)"
+)
+ADD_UP_RUN = _ADD_UP.format("run_id = :run_id")
+SELECT_TOTALS = f"SELECT {TOTALLED}, {', '.join(_SUMS)} FROM totals"
 
 
 @functools.lru_cache(maxsize=64)
@@ -66,7 +107,6 @@ def runs_table() -> Table:
             String() if text else Integer(),
             primary_key=name == "run_id",
             nullable=empty,
-            index=name in _INDEXED or None,
         )
         for name, (text, empty) in _COLUMNS.items()
     )
@@ -95,6 +135,7 @@ def bring_up_to_date(engine: Engine, table: Table, path: Path) -> None:
             connection.exec_driver_sql(f"UPDATE {table.name} SET sequence = rowid")
         if version < SCHEMA_VERSION:
             _create(connection, table)
+            connection.exec_driver_sql(_ADD_UP.format(f"NOT {_UNDER_WAY}"))
             connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
         connection.commit()
 
@@ -116,8 +157,8 @@ def _add_columns(connection: Connection, table: Table, names: tuple[str, ...]) -
 
 
 def _create(connection: Connection, table: Table) -> None:
-    from sqlalchemy.schema import CreateIndex, CreateTable
+    from sqlalchemy.schema import CreateTable
 
     connection.execute(CreateTable(table, if_not_exists=True))
-    for index in sorted(table.indexes, key=lambda each: str(each.name)):
-        connection.execute(CreateIndex(index, if_not_exists=True))
+    for sql in (*_INDEXES, _CREATE_TOTALS):
+        connection.exec_driver_sql(sql)

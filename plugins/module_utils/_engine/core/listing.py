@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 from ..errors import StorageError
 from .forms import ARTIFACT_EXTENSIONS, form_of
@@ -86,10 +86,10 @@ def database_of(component: str) -> str:
     return _ESCAPED.sub(lambda match: chr(int(match.group(1), 16)), component)
 
 
-def list_storage(
+def walk_storage(
     base: Path, database_id: Optional[str] = None, database: Optional[str] = None
-) -> tuple[list[Entry], list[Orphan]]:
-    """Return the artifacts that have a manifest and the manifests that have no artifact, in no particular order.
+) -> Iterator[Union[Entry, Orphan]]:
+    """Yield the artifacts that have a manifest and the manifests that have no artifact, day by day.
 
     Links are not followed, and what is not named as this engine names things is passed over.
 
@@ -101,8 +101,6 @@ def list_storage(
     Raises:
         StorageError: A directory cannot be read.
     """
-    entries: list[Entry] = []
-    orphans: list[Orphan] = []
     for instance in [database_id] if database_id is not None else _directories(base):
         folder = base / instance
         components = [path_component(database)] if database is not None else _directories(folder)
@@ -110,13 +108,10 @@ def list_storage(
             name = database_of(component)
             for day in _directories(folder / component):
                 if _DATE.fullmatch(day):
-                    _list_day(folder / component / day, instance, component, name, entries, orphans)
-    return entries, orphans
+                    yield from _walk_day(folder / component / day, instance, component, name)
 
 
-def _list_day(
-    day: Path, database_id: str, component: str, database: str, entries: list[Entry], orphans: list[Orphan]
-) -> None:
+def _walk_day(day: Path, database_id: str, component: str, database: str) -> Iterator[Union[Entry, Orphan]]:
     found = {entry.name: entry for entry in _scan(day)}
     for name, manifest in found.items():
         if not name.endswith(_ENDINGS) or not manifest.is_file(follow_symlinks=False):
@@ -129,9 +124,9 @@ def _list_day(
         there = found.get(artifact)
         if there is not None and form_of(day / artifact).is_entry(there):
             damaged = artifact + DAMAGE_SUFFIX in found
-            entries.append(Entry(day / artifact, database_id, database, moment, held, damaged))
+            yield Entry(day / artifact, database_id, database, moment, held, damaged)
         elif there is None:
-            orphans.append(Orphan(day / artifact, database_id, database, held))
+            yield Orphan(day / artifact, database_id, database, held)
 
 
 def _moment(artifact: str, component: str) -> Optional[datetime]:

@@ -120,7 +120,7 @@ def summarize_host(context: Context) -> StatusReport:
         }
         for run in context.catalog.latest_backups()
     }
-    for run in context.catalog.newest_backups(outcome=SUCCESS):
+    for run in context.catalog.last_ended("backup", SUCCESS):
         entry = databases.get((run.database_id, run.database))
         if entry is not None:
             entry["last_success"] = to_text(run.started_at)
@@ -167,7 +167,10 @@ def find_problems(context: Context) -> list[str]:
         if mark is not None:
             found.append(f"{entry.path} is damaged: {mark.reason}")
     for orphan in orphans:
-        if orphan.held or not context.catalog.runs("retention", artifact=str(orphan.path), limit=1):
+        removed = context.catalog.runs(
+            "retention", orphan.database_id, orphan.database, artifact=str(orphan.path), limit=1
+        )
+        if orphan.held or not removed:
             found.append(f"{orphan.path} is missing: only its manifest is there, and it was not removed here.")
     return found
 

@@ -276,7 +276,7 @@ def _settle_orphans(
     """Finish removals of ours that were interrupted, and return them, with the artifacts that are otherwise missing."""
     finished, missing = [], []
     for orphan in context.storage.names(database_id, database)[1]:
-        began = context.catalog.runs("retention", artifact=str(orphan.path), limit=1)
+        began = context.catalog.runs("retention", database_id, database, artifact=str(orphan.path), limit=1)
         if orphan.held or not began:
             missing.append(str(orphan.path))
             continue

@@ -14,16 +14,17 @@ import errno
 import fcntl
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 from ..errors import ArtifactError, StorageError
 from ..utils.files import fsync_directory, give_name, make_directories
 from .candidates import contradiction_of
 from .forms import form_of
-from .listing import Entry, Orphan, list_storage, path_component
+from .listing import Entry, Orphan, path_component, walk_storage
 from .manifest import SUFFIX, Manifest, cannot_be_read, read_manifest
 from .marks import Mark, damage_path, hold_path, read_mark
 
@@ -83,7 +84,22 @@ class Storage:
         Raises:
             StorageError: A directory cannot be read.
         """
-        return list_storage(self.home, database_id, database)
+        entries: list[Entry] = []
+        orphans: list[Orphan] = []
+        for found in self.walk(database_id, database):
+            if isinstance(found, Entry):
+                entries.append(found)
+            else:
+                orphans.append(found)
+        return entries, orphans
+
+    def walk(self, database_id: Optional[str] = None, database: Optional[str] = None) -> Iterator[Union[Entry, Orphan]]:
+        """Yield the same one by one: of a hundred thousand artifacts, a list takes more memory than a backup.
+
+        Raises:
+            StorageError: A directory cannot be read.
+        """
+        return walk_storage(self.home, database_id, database)
 
     def load(self, entry: Entry) -> StoredArtifact:
         """Return an artifact with its whole manifest.

@@ -3,16 +3,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Metrics for Prometheus, by way of node_exporter's textfile collector.
 
-They are a pure function of the catalog and the storage: counters are counted from the records each time, so they
-survive restarts and upgrades, and two processes never disagree.
+They are a pure function of the catalog and the storage: counters are what the catalog has added up, so they survive
+restarts and upgrades, and two processes never disagree.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
+import copy
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..config import Config
@@ -27,26 +28,30 @@ from ..core.catalog import (
     Catalog,
     RunRecord,
 )
+from ..core.catalog_schema import DURATION_LIMITS
 from ..core.listing import Entry
 from ..core.storage import Storage
 from ..errors import StorageError
-from ..utils.files import write_atomically
-from .tally import Tally
+from ..utils.files import write_pieces_atomically
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Metric
+    from prometheus_client import Metric
 
     from ..core.events import Batch
 
 PREFIX = "vya_backupdb_"
 FILE_NAME = "vya_backupdb.prom"
-# Seconds, from a small database to the longest night.
-DURATION_BUCKETS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 43200)
 _DATABASE = ("database_id", "database")
+_AT_A_TIME = (
+    100  # whose metrics are in memory at a time, as text or as objects: of thousands, that is tens of megabytes
+)
+_HEADERS = re.compile(rb"^# .*\n", re.MULTILINE)
+
+Name = tuple[str, str]  # instance, database
 
 
-def collect(config: Config, catalog: Catalog, artifacts: Sequence[Entry]) -> CollectorRegistry:
-    """Return all metrics of this host.
+def exposition(config: Config, catalog: Catalog, artifacts: Iterable[Entry]) -> Iterator[bytes]:
+    """Yield the text that node_exporter reads, in pieces.
 
     Args:
         config: What is configured; gauges speak of its instances only.
@@ -56,11 +61,18 @@ def collect(config: Config, catalog: Catalog, artifacts: Sequence[Entry]) -> Col
     Raises:
         StorageError: The catalog cannot be read.
     """
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, generate_latest
 
-    registry = CollectorRegistry()
-    registry.register(_CatalogCollector(config, Tally.of(catalog.history(), DURATION_BUCKETS), artifacts))
-    return registry
+    former = ""
+    for metric in _Metrics(config, catalog, artifacts).all():
+        for start in range(0, max(1, len(metric.samples)), _AT_A_TIME):
+            piece = copy.copy(metric)
+            piece.samples = metric.samples[start : start + _AT_A_TIME]
+            registry = CollectorRegistry()
+            registry.register(_Collected(piece))
+            text = generate_latest(registry)
+            yield _HEADERS.sub(b"", text) if metric.name == former else text
+            former = metric.name
 
 
 class MetricsObserver:
@@ -88,12 +100,11 @@ class MetricsObserver:
         directory = self._config.metrics.textfile_directory
         if directory is None:
             return
-        from prometheus_client import generate_latest
-
-        artifacts, _orphans = Storage(self._config.storage.root, self._config.hostname).names()
-        text = generate_latest(collect(self._config, self._catalog, artifacts))
+        listed = Storage(self._config.storage.root, self._config.hostname).walk()
+        artifacts = (each for each in listed if isinstance(each, Entry))
+        text = exposition(self._config, self._catalog, artifacts)
         try:
-            write_atomically(directory / FILE_NAME, text, 0o644)
+            write_pieces_atomically(directory / FILE_NAME, text, 0o644)
         except OSError as exc:
             raise StorageError(
                 f"The metrics cannot be written to {directory}: {exc.strerror}.",
@@ -101,15 +112,26 @@ class MetricsObserver:
             ) from None
 
 
-class _CatalogCollector:
-    """Turns records and artifacts into metrics, anew for each collection."""
+class _Collected:
+    """Hands on a metric as it is."""
 
-    def __init__(self, config: Config, runs: Tally, artifacts: Sequence[Entry]) -> None:
-        self._config = config
-        self._runs = runs
-        self._artifacts = artifacts
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
 
     def collect(self) -> Iterator[Metric]:
+        yield self._metric
+
+
+class _Metrics:
+    """Turns records and artifacts into metrics, one after the other."""
+
+    def __init__(self, config: Config, catalog: Catalog, artifacts: Iterable[Entry]) -> None:
+        self._config = config
+        self._catalog = catalog
+        self._artifacts = artifacts
+
+    def all(self) -> Iterator[Metric]:
+        """Yield each metric; one of very many samples in several pieces."""
         yield self._totals("backup", "backups", "Backups that have ended, by outcome.")
         yield self._totals("restore", "restores", "Restores that have ended, by outcome.")
         yield self._totals("verification", "verifications", "Verifications of artifacts that have ended, by outcome.")
@@ -119,8 +141,8 @@ class _CatalogCollector:
         yield self._errors()
         yield from self._last_backups()
         yield from self._storage()
-        yield self._durations("backup")
-        yield self._durations("restore")
+        yield from self._durations("backup")
+        yield from self._durations("restore")
         yield self._sizes("backup", "Stored size of the artifacts made.")
         yield self._sizes("restore", "Stored size of the artifacts restored.")
 
@@ -128,9 +150,8 @@ class _CatalogCollector:
         from prometheus_client.core import CounterMetricFamily
 
         family = CounterMetricFamily(PREFIX + name, text, labels=(*_DATABASE, "outcome"))
-        for (counted, *labels), count in sorted(self._runs.outcomes.items()):
-            if counted == kind:
-                family.add_metric(labels, count)
+        for total in self._catalog.totals(kind):
+            family.add_metric((total.database_id, total.database, total.outcome), total.runs)
         return family
 
     def _errors(self) -> Metric:
@@ -141,16 +162,16 @@ class _CatalogCollector:
             "Operations of any kind that failed, or vanished together with their process.",
             labels=(*_DATABASE, "operation", "outcome"),
         )
-        for (kind, database_id, database, outcome), count in sorted(self._runs.outcomes.items()):
-            if outcome in (FAILED, VANISHED, LOST, IMPOSSIBLE):
-                family.add_metric((database_id, database, kind, outcome), count)
+        for outcome in (FAILED, VANISHED, LOST, IMPOSSIBLE):
+            for total in self._catalog.totals(outcome=outcome):
+                family.add_metric((total.database_id, total.database, total.kind, outcome), total.runs)
         return family
 
     def _last_backups(self) -> Iterator[Metric]:
         configured = {instance.database_id for instance in self._config.instances}
         last, good = (
-            {name: run for name, run in runs.get("backup", {}).items() if name[0] in configured}
-            for runs in (self._runs.last, self._runs.last_success)
+            {name: run for name, run in self._last_of("backup", outcome).items() if name[0] in configured}
+            for outcome in (None, SUCCESS)
         )
         yield _gauge(
             "last_backup_status",
@@ -175,7 +196,7 @@ class _CatalogCollector:
         yield self._configured(last)
 
     def _last_drills(self) -> Iterator[Metric]:
-        last, good = self._runs.last.get("drill", {}), self._runs.last_success.get("drill", {})
+        last, good = self._last_of("drill"), self._last_of("drill", SUCCESS)
         yield _gauge(
             "last_drill_status",
             "Whether the last drill that ended proved its artifact (1) or not (0), also where it was not possible.",
@@ -224,7 +245,7 @@ class _CatalogCollector:
     def _storage(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily
 
-        used, damaged, held = Counter[tuple[str, str]](), Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+        used, damaged, held = Counter[Name](), Counter[Name](), Counter[Name]()
         for entry in self._artifacts:
             name = (entry.database_id, entry.database)
             used[name] += entry.stored_bytes
@@ -241,27 +262,38 @@ class _CatalogCollector:
             family.add_metric([str(root)], Storage(root, self._config.hostname).free_bytes())
         yield family
 
-    def _durations(self, kind: str) -> Metric:
+    def _durations(self, kind: str) -> Iterator[Metric]:
         from prometheus_client.core import HistogramMetricFamily
 
-        family = HistogramMetricFamily(
-            f"{PREFIX}{kind}_duration_seconds", f"How long each successful {kind} took.", labels=_DATABASE
-        )
-        limits = [*(str(float(limit)) for limit in DURATION_BUCKETS), "+Inf"]
-        for (counted, *labels), durations in sorted(self._runs.durations.items(), key=lambda item: item[0]):
-            if counted == kind:
-                buckets = list(zip(limits, itertools.accumulate(durations.buckets), strict=True))
-                family.add_metric(labels, buckets, sum_value=durations.seconds)
-        return family
+        limits = [*(str(float(limit)) for limit in DURATION_LIMITS), "+Inf"]
+        totals = self._catalog.totals(kind, SUCCESS)
+        for start in range(0, max(1, len(totals)), _AT_A_TIME):
+            family = HistogramMetricFamily(
+                f"{PREFIX}{kind}_duration_seconds", f"How long each successful {kind} took.", labels=_DATABASE
+            )
+            for total in totals[start : start + _AT_A_TIME]:
+                buckets = list(zip(limits, (*total.within, total.runs), strict=True))
+                family.add_metric((total.database_id, total.database), buckets, sum_value=total.seconds)
+            yield family
 
     def _sizes(self, kind: str, text: str) -> Metric:
         from prometheus_client.core import SummaryMetricFamily
 
         family = SummaryMetricFamily(f"{PREFIX}{kind}_size_bytes", text, labels=_DATABASE)
-        for (counted, *labels), sizes in sorted(self._runs.sizes.items(), key=lambda item: item[0]):
-            if counted == kind:
-                family.add_metric(labels, count_value=sizes.number, sum_value=sizes.stored_bytes)
+        for total in self._catalog.totals(kind, SUCCESS):
+            if total.sized:
+                labels = (total.database_id, total.database)
+                family.add_metric(labels, count_value=total.sized, sum_value=total.stored_bytes)
         return family
+
+    def _last_of(self, kind: str, outcome: str | None = None) -> dict[Name, RunRecord]:
+        """Return the last run of each database; that of an instance out of reach only if no later one got further."""
+        found: dict[Name, RunRecord] = {}
+        for run in self._catalog.last_ended(kind, outcome):
+            found[run.database_id, run.database] = run
+            if run.database != ALL_DATABASES:
+                found.pop((run.database_id, ALL_DATABASES), None)
+        return found
 
 
 def _gauge(name: str, text: str, values: Mapping[tuple[str, str], float | None]) -> Metric:

@@ -10,7 +10,7 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 # What file systems without hard links answer (FAT, some network ones).
@@ -70,14 +70,20 @@ def write_atomically(path: Path, content: bytes, mode: int, *, replace: bool = T
         FileExistsError: There is such a file, and it may not be replaced.
         OSError: Writing, syncing or renaming failed; the old content is still there.
     """
+    write_pieces_atomically(path, (content,), mode, replace=replace)
+
+
+def write_pieces_atomically(path: Path, pieces: Iterable[bytes], mode: int, *, replace: bool = True) -> None:
+    """Do the same with content that comes in pieces; what raises while they are made leaves the old content there."""
     remove_left_over(path)
     temporary = path.with_name(f".{path.name}.{threading.get_native_id()}{_TEMPORARY_SUFFIX}")
     descriptor = _create_locked(temporary, mode)
     try:
         os.fchmod(descriptor, mode)
-        view = memoryview(content)
-        while view:
-            view = view[os.write(descriptor, view) :]
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(descriptor, view) :]
         os.fsync(descriptor)
         if replace:
             os.replace(temporary, path)

@@ -10,10 +10,15 @@ import sys
 import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from vya_backupdb.core.catalog import ALL_DATABASES, FAILED, SUCCESS, Catalog
+from vya_backupdb.core.catalog import ALL_DATABASES, FAILED, SUCCESS, VANISHED, Catalog
+from vya_backupdb.core.catalog_schema import DURATION_LIMITS
 from vya_backupdb.errors import StorageError
 
 
@@ -155,7 +160,7 @@ def test_the_latest_of_each_database(catalog: Catalog) -> None:
     assert ALL_DATABASES in [r.database for r in catalog.latest_backups()]
 
 
-def test_the_newest_of_each_database_by_policy_or_outcome(catalog: Catalog) -> None:
+def test_the_newest_of_each_database_by_policy(catalog: Catalog) -> None:
     assert catalog.newest_backups() == []
     for database, policy, outcome in (
         ("a", "nightly", SUCCESS),
@@ -171,25 +176,161 @@ def test_the_newest_of_each_database_by_policy_or_outcome(catalog: Catalog) -> N
         return [(r.database_id, r.database, r.outcome) for r in catalog.newest_backups(**conditions)]
 
     assert found() == [("j", "a", SUCCESS), ("i", "b", SUCCESS), ("i", "a", FAILED)]
-    assert found(outcome=SUCCESS) == [("j", "a", SUCCESS), ("i", "b", SUCCESS), ("i", "a", SUCCESS)]
-    assert found(outcome=FAILED) == [("i", "b", FAILED), ("i", "a", FAILED)]
     assert found(policy="hourly") == [("i", "a", FAILED)]
     assert found(policy="none") == []
 
 
-@pytest.mark.parametrize("page", [1, 2, 3, 7, 8, 9])
-def test_the_history_is_everything_in_its_order(catalog: Catalog, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
-    monkeypatch.setattr("vya_backupdb.core.catalog._PAGE", page)
-    assert list(catalog.history()) == []
-    for number in range(8):
-        run = catalog.start(("backup", "restore")[number % 2], "i", f"d{number}")
-        if number != 3:
-            catalog.finish(run.run_id, SUCCESS)
-    assert list(catalog.history()) == catalog.runs()[::-1]
-    with catalog.kept_open():
-        for run in catalog.history():  # whoever reads it may ask and write meanwhile
-            catalog.note(run.run_id, {"seen": str(len(catalog.runs()))})
-    assert [run.traces for run in catalog.history()] == [{"seen": "8"}] * 8
+def test_the_last_of_each_database_that_has_ended(catalog: Catalog) -> None:
+    assert catalog.last_ended("backup") == []
+    for database, outcome in (("a", SUCCESS), ("b", FAILED), ("b", SUCCESS), ("a", FAILED)):
+        catalog.finish(catalog.start("backup", "i", database).run_id, outcome)
+    catalog.finish(catalog.start("restore", "i", "a").run_id, SUCCESS)
+    catalog.start("backup", "i", "b")
+
+    def found(*conditions: str) -> list[tuple[str, str]]:
+        return [(run.database, run.outcome) for run in catalog.last_ended("backup", *conditions)]
+
+    assert found() == [("b", SUCCESS), ("a", FAILED)]
+    assert found(SUCCESS) == [("a", SUCCESS), ("b", SUCCESS)]
+    assert found(FAILED) == [("b", FAILED), ("a", FAILED)]
+    assert found(VANISHED) == []
+
+
+class TestTotals:
+    """What all runs add up to is kept, so that nobody has to read them all."""
+
+    def test_they_are_of_runs_that_have_ended(self, tmp_path: Path) -> None:
+        clock = Clock()
+        catalog = Catalog(tmp_path / "catalog.sqlite3", clock)
+        assert catalog.totals() == []
+        for seconds, size in ((0, 100), (299, None), (49999, 7)):  # the clock adds one
+            run = catalog.start("backup", "i", "d")
+            clock.now += timedelta(seconds=seconds)
+            catalog.finish(run.run_id, SUCCESS, stored_bytes=size)
+        catalog.finish(catalog.start("backup", "i", "d").run_id, FAILED)
+        catalog.start("backup", "i", "d")
+        catalog.finish(catalog.start("backup", "i", "c").run_id, SUCCESS)
+        found = catalog.totals()
+        assert [(each.database, each.outcome, each.runs) for each in found] == [
+            ("c", SUCCESS, 1),
+            ("d", FAILED, 1),
+            ("d", SUCCESS, 3),
+        ]
+        assert (found[2].sized, found[2].stored_bytes) == (2, 107)
+        assert found[2].seconds == pytest.approx(50301)
+        assert dict(zip(DURATION_LIMITS, found[2].within, strict=True)) == {
+            limit: 1 if limit < 300 else 2 for limit in DURATION_LIMITS
+        }
+
+    def test_a_clock_that_was_set_back_takes_nothing_away(self, tmp_path: Path) -> None:
+        clock = Clock()
+        catalog = Catalog(tmp_path / "catalog.sqlite3", clock)
+        run = catalog.start("backup", "i", "d")
+        clock.now -= timedelta(hours=1)
+        catalog.finish(run.run_id, SUCCESS)
+        assert (catalog.totals()[0].seconds, catalog.totals()[0].within[0]) == (0, 1)
+
+    def test_a_run_counts_once(self, catalog: Catalog) -> None:
+        run = catalog.start("backup", "i", "d")
+        catalog.finish(run.run_id, SUCCESS)
+        catalog.finish(run.run_id, SUCCESS)
+        assert [each.runs for each in catalog.totals()] == [1]
+
+    def test_a_vanished_run_counts(self, catalog: Catalog) -> None:
+        run = catalog.start("backup", "i", "d")
+        (catalog.path.parent / "runs" / f"{run.run_id}.alive").unlink()
+        catalog.close_vanished()
+        catalog.close_vanished()
+        assert [(each.outcome, each.runs) for each in catalog.totals()] == [(VANISHED, 1)]
+
+    @given(
+        runs=st.lists(
+            st.tuples(
+                st.sampled_from(["backup", "restore"]),
+                st.sampled_from(["a", "b"]),
+                st.sampled_from([SUCCESS, FAILED]),
+                st.integers(0, 60000),
+                st.none() | st.integers(0, 2**50),
+            )
+        )
+    )
+    @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_what_is_added_up_run_by_run_is_what_a_migration_adds_up(
+        self, tmp_path_factory: pytest.TempPathFactory, runs: list[tuple[str, str, str, int, int | None]]
+    ) -> None:
+        clock = Clock()
+        catalog = Catalog(tmp_path_factory.mktemp("catalog") / "catalog.sqlite3", clock)
+        catalog.finish(catalog.start("backup", "i", "first").run_id, SUCCESS)
+        catalog.start("backup", "i", "under way")
+        for kind, database, outcome, seconds, size in runs:
+            run = catalog.start(kind, "i", database)
+            clock.now += timedelta(seconds=seconds)
+            catalog.finish(run.run_id, outcome, stored_bytes=size)
+        before = catalog.totals(), catalog.last_ended("backup")
+        make_second_schema(catalog.path)
+        migrated = Catalog(catalog.path, clock)
+        assert (migrated.totals(), migrated.last_ended("backup")) == before
+
+
+def make_second_schema(path: Path) -> None:
+    """Turn a catalog into one of the second schema."""
+    connection = sqlite3.connect(path)
+    connection.executescript("""
+        DROP TABLE totals;
+        DROP INDEX runs_of_database;
+        DROP INDEX runs_under_way;
+        CREATE INDEX ix_runs_kind ON runs (kind);
+        CREATE INDEX ix_runs_started_at ON runs (started_at);
+        PRAGMA user_version = 2;
+        """)
+    connection.close()
+
+
+def test_a_catalog_of_the_second_schema_gets_the_indexes_of_the_present_one(catalog: Catalog) -> None:
+    catalog.finish(catalog.start("backup", "i", "d").run_id, SUCCESS)
+    made = indexes(catalog.path)
+    make_second_schema(catalog.path)
+    assert indexes(catalog.path) != made
+    assert len(Catalog(catalog.path).totals()) == 1
+    assert indexes(catalog.path) == made
+
+
+def indexes(path: Path) -> set[str]:
+    """The indexes of a catalog that are not SQLite's own."""
+    connection = sqlite3.connect(path)
+    found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql > ''")}
+    connection.close()
+    return found
+
+
+def test_no_question_about_one_database_reads_all_runs(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = catalog.start("backup", "i", "d", artifact="/a")
+    asked: list[tuple[str, dict[str, Any]]] = []
+    execute = sqlalchemy.Connection.execute
+
+    def note(self: sqlalchemy.Connection, statement: Any, parameters: Any = None, **options: Any) -> Any:
+        asked.append((str(statement), dict(parameters or {})))
+        return execute(self, statement, parameters, **options)
+
+    monkeypatch.setattr(sqlalchemy.Connection, "execute", note)
+    catalog.finish(run.run_id, SUCCESS)
+    catalog.runs("backup", "i", "d", limit=1)
+    catalog.runs("backup", "i", "d", limit=1, outcome=SUCCESS)
+    catalog.runs(("restore", "acceptance"), "i", "d", limit=1)
+    catalog.runs("retention", "i", "d", artifact="/a", limit=1)
+    catalog.last_ended("backup")
+    catalog.last_ended("backup", SUCCESS)
+    catalog.totals()
+    catalog.dead_runs()
+    catalog.close_vanished()
+    catalog.start("backup", "i", "d")
+    assert len(asked) >= 11
+    connection = sqlite3.connect(catalog.path)
+    for sql, parameters in asked:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+        assert not [step for step in plan if step.startswith("SCAN runs")], (sql, plan)
+        assert not [step for step in plan if "(kind=?)" in step and "runs " in step], (sql, plan)
+    connection.close()
 
 
 def test_threads_may_use_it_together(catalog: Catalog) -> None:

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from vya_backupdb.utils import files
-from vya_backupdb.utils.files import remove_unlocked, write_atomically
+from vya_backupdb.utils.files import remove_unlocked, write_atomically, write_pieces_atomically
 
 
 def test_what_dead_writers_of_the_same_file_left_is_removed(tmp_path: Path) -> None:
@@ -50,3 +51,16 @@ def test_one_who_cleans_up_between_making_and_locking_does_no_harm(
     write_atomically(path, b"whole", 0o640)
     assert taken
     assert [file.name for file in tmp_path.iterdir()] == ["f"]
+
+
+def test_content_that_cannot_be_made_leaves_the_old_one(tmp_path: Path) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"half"
+        raise ValueError("no more")
+
+    path = tmp_path / "file"
+    write_pieces_atomically(path, [b"the ", b"", b"old one"], 0o600)
+    with pytest.raises(ValueError, match="no more"):
+        write_pieces_atomically(path, pieces(), 0o600)
+    assert path.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [path]
