@@ -28,7 +28,6 @@ from ..errors import StorageError
 from ..security.identity import acting_user
 from ..utils.clock import Clock, utc_now
 from .catalog_schema import (
-    ADD_UP_RUN,
     COLUMN_NAMES,
     INSERT,
     SELECT,
@@ -289,16 +288,10 @@ class Catalog:
         """
         known = {name: value for name, value in facts.items() if value is not None}
         with self._connection() as connection:
-            record = self._end(connection, run_id, outcome=outcome, ended_at=_stamp(self._clock()), **known)
+            self._change(connection, run_id, outcome=outcome, ended_at=_stamp(self._clock()), **known)
+            record = _record(self._row(connection, run_id))
         self._liveness.end(run_id)
         return record
-
-    def _end(self, connection: Connection, run_id: str, **values: Any) -> RunRecord:
-        under_way = self._row(connection, run_id).outcome == OPEN
-        self._change(connection, run_id, **values)
-        if under_way:
-            connection.execute(statement(ADD_UP_RUN), {"run_id": run_id})
-        return _record(self._row(connection, run_id))
 
     def _change(self, connection: Connection, run_id: str, **values: Any) -> None:
         changes = ", ".join(f'"{name}" = :{name}' for name in values)
@@ -419,10 +412,10 @@ class Catalog:
             return []
         with self._connection() as connection:
             rows = connection.execute(statement(SELECT_UNDER_WAY)).all()
-            end = {"outcome": VANISHED, "ended_at": _stamp(self._clock()), "error": VANISHED_ERROR}
-            records = [
-                self._end(connection, row.run_id, **end) for row in rows if not self._liveness.is_alive(row.run_id)
-            ]
+            gone = [row.run_id for row in rows if not self._liveness.is_alive(row.run_id)]
+            for run_id in gone:
+                self._change(connection, run_id, outcome=VANISHED, ended_at=_stamp(self._clock()), error=VANISHED_ERROR)
+            records = [_record(self._row(connection, run_id)) for run_id in gone]
         for record in records:
             self._liveness.end(record.run_id)
         return records

@@ -84,7 +84,11 @@ _ADD_UP = (
     f" GROUP BY {TOTALLED} ON CONFLICT ({TOTALLED}) DO UPDATE SET"
     f" {', '.join(f'{name} = {name} + excluded.{name}' for name in _SUMS)}, last = MAX(last, excluded.last)"
 )
-ADD_UP_RUN = _ADD_UP.format("run_id = :run_id")
+# In the database, so that a run counts too which ends in a process of an earlier engine, while this one is installed.
+_COUNT_AT_ITS_END = (
+    "CREATE TRIGGER IF NOT EXISTS run_ended AFTER UPDATE OF outcome ON runs"
+    f" WHEN OLD.{_UNDER_WAY} AND NOT NEW.{_UNDER_WAY} BEGIN {_ADD_UP.format('run_id = NEW.run_id')}; END"
+)
 SELECT_TOTALS = f"SELECT {TOTALLED}, {', '.join(_SUMS)} FROM totals"
 
 
@@ -160,5 +164,5 @@ def _create(connection: Connection, table: Table) -> None:
     from sqlalchemy.schema import CreateTable
 
     connection.execute(CreateTable(table, if_not_exists=True))
-    for sql in (*_INDEXES, _CREATE_TOTALS):
+    for sql in (*_INDEXES, _CREATE_TOTALS, _COUNT_AT_ITS_END):
         connection.exec_driver_sql(sql)
