@@ -324,17 +324,23 @@ class Catalog:
             outcome: Only runs that ended so.
             artifact: Only runs on this artifact.
         """
-        if not self.path.exists():
-            return []
         values, conditions = _of(database_id=database_id, database=database, outcome=outcome, artifact=artifact)
         if kind is not None:
             kinds = {f"kind{number}": each for number, each in enumerate([kind] if isinstance(kind, str) else kind)}
             values |= kinds
             conditions += f" AND kind IN ({', '.join(f':{name}' for name in kinds)})"
         values["limit"] = -1 if limit is None else limit
-        sql = f"{SELECT} WHERE {conditions} ORDER BY sequence DESC LIMIT :limit"
+        return self._records(f"{SELECT} WHERE {conditions} ORDER BY sequence DESC LIMIT :limit", values)
+
+    def _records(self, sql: str, values: Mapping[str, Any]) -> list[RunRecord]:
+        return [_record(row) for row in self._rows(sql, values)]
+
+    def _rows(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
+        """Return what a statement finds; nothing where there is no catalog, which looking does not make."""
+        if not self.path.exists():
+            return []
         with self._connection() as connection:
-            return [_record(row) for row in connection.execute(statement(sql), values)]
+            return connection.execute(statement(sql), values).all()
 
     def totals(self, kind: Optional[str] = None, outcome: Optional[str] = None) -> list[Total]:
         """Return what all runs add up to, sorted by kind, instance, database and outcome; an absent catalog has none.
@@ -346,15 +352,14 @@ class Catalog:
         Raises:
             StorageError: The catalog cannot be used.
         """
-        if not self.path.exists():
-            return []
         values, conditions = _of(kind=kind, outcome=outcome)
-        sql = f"{SELECT_TOTALS} WHERE {conditions} ORDER BY {TOTALLED}"
-        with self._connection() as connection:
-            return [_total(*row) for row in connection.execute(statement(sql), values)]
+        return [_total(*row) for row in self._rows(f"{SELECT_TOTALS} WHERE {conditions} ORDER BY {TOTALLED}", values)]
 
     def last_ended(self, kind: str, outcome: Optional[str] = None) -> list[RunRecord]:
         """Return of each database the run put on record last among those that have ended, in the order of recording.
+
+        The record of an instance that could not even list its databases (``*``) is left out once a later run got
+        further.
 
         Args:
             kind: Only runs of this kind.
@@ -363,13 +368,10 @@ class Catalog:
         Raises:
             StorageError: The catalog cannot be used.
         """
-        if not self.path.exists():
-            return []
         values, conditions = _of(kind=kind, outcome=outcome)
         last = f'SELECT MAX(last) FROM totals WHERE {conditions} GROUP BY database_id, "database"'
-        sql = f"{SELECT} WHERE sequence IN ({last}) ORDER BY sequence"
-        with self._connection() as connection:
-            return [_record(row) for row in connection.execute(statement(sql), values)]
+        newest_first = self._records(f"{SELECT} WHERE sequence IN ({last}) ORDER BY sequence DESC", values)
+        return _without_overtaken(newest_first)[::-1]
 
     def newest_backups(self, *, policy: Optional[str] = None) -> list[RunRecord]:
         """Return the newest backup run of each database, the one put on record last first; an absent catalog has none.
@@ -377,13 +379,9 @@ class Catalog:
         Args:
             policy: Only of runs that this policy asked for.
         """
-        if not self.path.exists():
-            return []
         values, conditions = _of(kind="backup", policy=policy)
         newest = f'SELECT MAX(sequence) FROM runs WHERE {conditions} GROUP BY database_id, "database"'
-        sql = f"{SELECT} WHERE sequence IN ({newest}) ORDER BY sequence DESC"
-        with self._connection() as connection:
-            return [_record(row) for row in connection.execute(statement(sql), values)]
+        return self._records(f"{SELECT} WHERE sequence IN ({newest}) ORDER BY sequence DESC", values)
 
     def latest_backups(self) -> list[RunRecord]:
         """Return the newest backup run of each database, sorted by instance and database.
@@ -391,20 +389,11 @@ class Catalog:
         The record of an instance that could not even list its databases (``*``) is left out once a later run got
         further.
         """
-        newest = self.newest_backups()
-        latest: dict[str, RunRecord] = {}
-        for run in newest:
-            latest.setdefault(run.database_id, run)
-        shown = [r for r in newest if r.database != ALL_DATABASES or latest[r.database_id].database == ALL_DATABASES]
-        return sorted(shown, key=lambda run: (run.database_id, run.database))
+        return sorted(_without_overtaken(self.newest_backups()), key=lambda run: (run.database_id, run.database))
 
     def dead_runs(self) -> list[RunRecord]:
         """Return the runs that are under way by the record, but whose process is no more; changes nothing."""
-        if not self.path.exists():
-            return []
-        with self._connection() as connection:
-            under_way = [_record(row) for row in connection.execute(statement(SELECT_UNDER_WAY))]
-        return [run for run in under_way if not self._liveness.is_alive(run.run_id)]
+        return [run for run in self._records(SELECT_UNDER_WAY, {}) if not self._liveness.is_alive(run.run_id)]
 
     def close_vanished(self) -> list[RunRecord]:
         """Record as ``vanished`` every open run whose process is no more, and return them."""
@@ -432,6 +421,14 @@ def _of(**equal: Optional[str]) -> tuple[dict[str, Any], str]:
     """Return parameters and the condition that columns have these values; None stands for any."""
     values: dict[str, Any] = {name: value for name, value in equal.items() if value is not None}
     return values, " AND ".join(["TRUE", *(f'"{name}" = :{name}' for name in values)])
+
+
+def _without_overtaken(newest_first: Sequence[RunRecord]) -> list[RunRecord]:
+    """Leave out the records of instances out of reach that a later run of one of their databases has overtaken."""
+    latest: dict[str, RunRecord] = {}
+    for run in newest_first:
+        latest.setdefault(run.database_id, run)
+    return [run for run in newest_first if run.database != ALL_DATABASES or latest[run.database_id] is run]
 
 
 def _total(*row: Any) -> Total:

@@ -285,13 +285,7 @@ class _Metrics:
         return family
 
     def _last_of(self, kind: str, outcome: str | None = None) -> dict[Name, RunRecord]:
-        """Return the last run of each database; that of an instance out of reach only if no later one got further."""
-        found: dict[Name, RunRecord] = {}
-        for run in self._catalog.last_ended(kind, outcome):
-            found[run.database_id, run.database] = run
-            if run.database != ALL_DATABASES:
-                found.pop((run.database_id, ALL_DATABASES), None)
-        return found
+        return {(run.database_id, run.database): run for run in self._catalog.last_ended(kind, outcome)}
 
 
 def _gauge(name: str, text: str, values: Mapping[tuple[str, str], float | None]) -> Metric:
