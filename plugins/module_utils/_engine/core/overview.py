@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import subprocess
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from .. import __version__
 from ..config import Instance, Policy
@@ -23,6 +24,7 @@ from ..utils.processes import Command
 from .catalog import SUCCESS
 from .context import Context
 from .encryption import refuse_unopenable, try_recipients
+from .listing import Entry, Orphan
 from .marks import damage_path, read_mark
 from .recovery import explain_unfinished, leftovers, unfinished_restores
 from .scheduler import UNIT_PREFIX
@@ -124,31 +126,46 @@ def summarize_host(context: Context) -> StatusReport:
         entry = databases.get((run.database_id, run.database))
         if entry is not None:
             entry["last_success"] = to_text(run.started_at)
-    entries, _orphans = context.storage.names()
-    for listed in sorted(entries, key=lambda entry: (entry.moment, entry.path.name), reverse=True):
-        found = databases.get((listed.database_id, listed.database))
-        if found is not None and found["artifact"] is None:
-            with contextlib.suppress(ArtifactError):  # the one before it then
-                stored = context.storage.load(listed)
-                found["artifact"] = str(stored.path)
-                found["proof"] = "damaged" if listed.damaged else stored.manifest.proof
-                found["stored_bytes"] = stored.manifest.stored_bytes
+    used, problems = 0, _problems_on_record(context)
+    # One database at a time: all artifacts of a host would be a long list.
+    for key, listed in itertools.groupby(context.storage.walk(), key=lambda found: (found.database_id, found.database)):
+        entries: list[Entry] = []
+        for found in listed:
+            problems += _problem_of(context, found)
+            if isinstance(found, Entry):
+                used += found.stored_bytes
+                entries.append(found)
+        if key in databases:
+            databases[key] |= _newest_artifact(context, entries)
     return StatusReport(
         hostname=context.config.hostname,
         version=__version__,
         policies=tuple(_policy_status(context, policy) for policy in context.config.policies),
         databases=tuple(databases[key] for key in sorted(databases)),
-        problems=tuple(find_problems(context)),
+        problems=tuple(problems),
         storage={
             "root": str(context.storage.root),
-            "used_bytes": sum(entry.stored_bytes for entry in entries),
+            "used_bytes": used,
             "free_bytes": context.storage.free_bytes(),
         },
     )
 
 
-def find_problems(context: Context) -> list[str]:
-    """Return what is wrong beyond failed backups, each in a sentence: restores that died, artifacts lost or damaged."""
+def _newest_artifact(context: Context, entries: Sequence[Entry]) -> dict[str, Any]:
+    """Return what the status says of the newest artifact that has a readable manifest; nothing where there is none."""
+    for entry in sorted(entries, key=lambda entry: (entry.moment, entry.path.name), reverse=True):
+        with contextlib.suppress(ArtifactError):  # the one before it then
+            stored = context.storage.load(entry)
+            return {
+                "artifact": str(stored.path),
+                "proof": "damaged" if entry.damaged else stored.manifest.proof,
+                "stored_bytes": stored.manifest.stored_bytes,
+            }
+    return {}
+
+
+def _problems_on_record(context: Context) -> list[str]:
+    """Return what the catalog knows to be wrong beyond failed backups, each in a sentence: restores that died."""
     found = []
     try:
         context.ownership.refuse_others()
@@ -161,18 +178,18 @@ def find_problems(context: Context) -> list[str]:
         " puts that on record."
         for run in context.catalog.dead_runs()
     ]
-    entries, orphans = context.storage.names()
-    for entry in entries:
-        mark = read_mark(damage_path(entry.path)) if entry.damaged else None
-        if mark is not None:
-            found.append(f"{entry.path} is damaged: {mark.reason}")
-    for orphan in orphans:
-        removed = context.catalog.runs(
-            "retention", orphan.database_id, orphan.database, artifact=str(orphan.path), limit=1
-        )
-        if orphan.held or not removed:
-            found.append(f"{orphan.path} is missing: only its manifest is there, and it was not removed here.")
     return found
+
+
+def _problem_of(context: Context, found: Union[Entry, Orphan]) -> list[str]:
+    """Return in a sentence that an artifact is damaged or lost, if it is."""
+    if isinstance(found, Entry):
+        mark = read_mark(damage_path(found.path)) if found.damaged else None
+        return [f"{found.path} is damaged: {mark.reason}"] if mark is not None else []
+    removed = context.catalog.runs("retention", found.database_id, found.database, artifact=str(found.path), limit=1)
+    if removed and not found.held:
+        return []
+    return [f"{found.path} is missing: only its manifest is there, and it was not removed here."]
 
 
 def _policy_status(context: Context, policy: Policy) -> dict[str, Any]:

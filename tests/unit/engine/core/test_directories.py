@@ -25,7 +25,7 @@ from vya_backupdb.core.forms import DIRECTORY_EXTENSION, form_of
 from vya_backupdb.core.locks import artifact_in_use
 from vya_backupdb.core.manifest import SUFFIX, read_manifest
 from vya_backupdb.core.marks import Mark, damage_path, hold_path, write_mark
-from vya_backupdb.core.overview import find_problems
+from vya_backupdb.core.overview import summarize_host
 from vya_backupdb.core.partial_directory import PartialDirectory
 from vya_backupdb.core.retention import INTERRUPTED, prune_database
 from vya_backupdb.core.storage import find_artifact
@@ -249,7 +249,7 @@ def test_files_that_are_missing_added_cut_or_exchanged_are_found(
     result = verify(host, artifact)
     assert result.outcome == FAILED
     assert said in str(result.error)
-    assert any(str(artifact) in problem for problem in find_problems(host.context))
+    assert any(str(artifact) in problem for problem in summarize_host(host.context).problems)
 
 
 def test_an_artifact_of_an_unknown_strategy_is_not_called_damaged(host: Any) -> None:

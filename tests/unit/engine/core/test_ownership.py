@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vya_backupdb.core.overview import find_problems
+from vya_backupdb.core.overview import summarize_host
 from vya_backupdb.core.ownership import FILE_NAME, Ownership
 from vya_backupdb.core.retention import prune_database
 from vya_backupdb.core.verification import verify_and_record
@@ -109,5 +109,5 @@ def test_nothing_is_removed_or_marked_in_the_storage_of_another(machine: Machine
     with pytest.raises(StorageError, match="another machine"):
         verify_and_record(host.context, host.storage.artifacts()[0])
     assert {path: path.read_bytes() for path in machine.home.rglob("*") if path.is_file()} == before
-    assert "another machine" in find_problems(host.context)[0]
+    assert "another machine" in summarize_host(host.context).problems[0]
     assert [stored.path for stored in host.storage.artifacts()] == artifacts, "reading goes on"

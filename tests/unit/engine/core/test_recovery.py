@@ -10,7 +10,7 @@ import pytest
 
 from vya_backupdb.core.catalog import FAILED, LOST, SUCCESS, VANISHED
 from vya_backupdb.core.locks import database_lock
-from vya_backupdb.core.overview import check_instances, find_problems
+from vya_backupdb.core.overview import check_instances, summarize_host
 from vya_backupdb.core.recovery import (
     ACCOUNTS,
     BESIDE,
@@ -103,13 +103,13 @@ def test_what_is_left_is_said_until_somebody_says_that_it_is_gone(host: Any) -> 
     server = Server(SHOP, FORMER)
     host.connect = lambda _instance: server
     recover_restores(host.context)
-    (problem,) = find_problems(host.context)
+    (problem,) = summarize_host(host.context).problems
     assert f"'{FORMER}' is left of a restore" in problem
     assert prune_database(host.context, ID, SHOP, False).removed, "the database is complete, so retention goes on"
     host.catalog.finish(host.catalog.start("restore", ID, SHOP).run_id, SUCCESS)
-    assert find_problems(host.context) == [problem], "a later restore takes nothing away from that"
+    assert summarize_host(host.context).problems == (problem,), "a later restore takes nothing away from that"
     assert accept_database(host.context, ID, SHOP, "dropped it", dry_run=False)
-    assert find_problems(host.context) == []
+    assert summarize_host(host.context).problems == ()
 
 
 def test_accounts_that_it_made_are_named(host: Any) -> None:
@@ -141,7 +141,7 @@ def test_where_databases_cannot_be_renamed_people_are_told(host: Any, traces: di
     recover_restores(host.context)
     (run,) = unfinished_restores(host.catalog)
     assert said in explain_unfinished(run)
-    assert said in find_problems(host.context)[0]
+    assert said in summarize_host(host.context).problems[0]
     check = check_instances(host.context, host.context.config.instances)
     assert not check.ok
     assert said in check.checks[0]["detail"]
@@ -152,7 +152,7 @@ def test_where_databases_cannot_be_renamed_people_are_told(host: Any, traces: di
 def test_a_lost_database_is_said_until_a_restore_succeeds(host: Any) -> None:
     host.run("restore", LOST, error="Its sealed backup is /b/safety.sql.gz.")
     host.run("restore", FAILED, database="other")
-    assert ["/b/safety.sql.gz" in problem for problem in find_problems(host.context)] == [True]
+    assert ["/b/safety.sql.gz" in problem for problem in summarize_host(host.context).problems] == [True]
     recover_restores(host.context)
     assert len(unfinished_restores(host.catalog)) == 1
 
@@ -197,14 +197,14 @@ def test_an_instance_that_is_no_longer_configured_is_left_alone(host: Any) -> No
 
 def test_runs_that_died_are_a_problem_before_they_are_on_record(host: Any) -> None:
     run = host.catalog.start("backup", ID, SHOP)
-    assert find_problems(host.context) == []
+    assert summarize_host(host.context).problems == ()
     (host.root / "state" / "runs" / f"{run.run_id}.alive").unlink()
-    assert "A backup of prod/shop from 2026-06-15T12:00:00Z has died" in find_problems(host.context)[0]
+    assert "A backup of prod/shop from 2026-06-15T12:00:00Z has died" in summarize_host(host.context).problems[0]
     host.context.close_vanished()
-    assert find_problems(host.context) == []
+    assert summarize_host(host.context).problems == ()
     assert [getattr(event, "outcome", None) or event.records[0].outcome for event in host.events] == [VANISHED] * 2
 
 
 def test_a_missing_artifact_is_a_problem(host: Any) -> None:
     host.artifact().unlink()
-    assert "is missing: only its manifest is there" in find_problems(host.context)[0]
+    assert "is missing: only its manifest is there" in summarize_host(host.context).problems[0]

@@ -23,7 +23,7 @@ from vya_backupdb.core.events import Batch
 from vya_backupdb.core.locks import artifact_for_removal
 from vya_backupdb.core.manifest import seal_document
 from vya_backupdb.core.marks import damage_path, read_mark
-from vya_backupdb.core.overview import find_problems
+from vya_backupdb.core.overview import summarize_host
 from vya_backupdb.core.retention import prune_database
 from vya_backupdb.core.storage import find_artifact
 from vya_backupdb.core.verification import choose_to_verify, prove_new, verify_and_record, verify_several
@@ -68,7 +68,7 @@ def test_what_is_damaged_is_marked_for_good(host: Any) -> None:
     assert "is damaged" in mark.reason
     assert find_artifact(artifact).manifest.proof == "sealed"
     assert describe_artifact(find_artifact(artifact))["damage"] == mark.reason
-    assert mark.reason in find_problems(host.context)[0]
+    assert mark.reason in summarize_host(host.context).problems[0]
     # A disk that gives other bytes the next time is not to be trusted.
     artifact.write_bytes(sound)
     again = verify(host, artifact)
