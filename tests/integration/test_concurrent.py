@@ -281,6 +281,22 @@ def test_a_client_that_begins_too_late_makes_no_dump_and_holds_nobody_up(
         assert moved[0] > before
 
 
+def test_the_server_lets_go_of_a_host_that_is_cut_off(
+    host: Host, mysql: Server, made: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mysql_moment, "_SILENT_SECONDS", 2)
+    engine = host.engine()
+    dbms = engine._connect(engine.config.instance("test-mysql"))
+    with money_on_the_move(mysql) as moved, dbms._apart() as apart, mysql_moment.locked(apart, mysql.flavour):
+        time.sleep(0.5)
+        held, deadline = moved[0], time.monotonic() + 20
+        time.sleep(0.5)
+        assert moved[0] == held
+        while moved[0] == held and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert moved[0] > held
+
+
 @pytest.mark.parametrize("number", [0, 3])
 def test_a_client_that_is_killed_ends_all_of_them(
     number: int, host: Host, mysql: Server, made: str, monkeypatch: pytest.MonkeyPatch

@@ -26,6 +26,8 @@ from .mysql_inspection import Query, named
 
 LOCK_SECONDS = 5  # of MySQL, whoever writes waits for as long as we wait for the lock
 BEGIN_SECONDS = 10
+# A host that is cut off or stopped cannot let go: the server does, once it has heard nothing for so long.
+_SILENT_SECONDS = 2 * BEGIN_SECONDS
 _WAKE_SECONDS = 0.02
 _LOCK = {
     "mariadb": ("BACKUP STAGE START", "BACKUP STAGE BLOCK_COMMIT"),
@@ -70,7 +72,7 @@ def locked(apart: Query, flavour: str) -> Iterator[None]:
     Raises:
         ServerError: The lock could not be had in time, or the account may not have it.
     """
-    apart(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}")
+    apart(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}, wait_timeout = {_SILENT_SECONDS}")
     try:
         for statement in _LOCK[flavour]:
             apart(statement)
@@ -108,11 +110,30 @@ class LockedMoment:
 
     def pass_on(self, failed: Callable[[], bool]) -> None:
         """Wait until each client has its snapshot, and let others commit; raises as the protocol says."""
+        all_begun, lost = False, None
+        try:
+            all_begun = self._await_begin(failed)
+            if all_begun:
+                self._passed()
+        finally:  # whatever happens, before the clients are waited for
+            try:
+                self._apart(self._unlock)
+            except ServerError as exc:
+                lost = exc
+        if all_begun and lost is not None:
+            raise DumpError(
+                "The connection that kept others from committing was lost before it was known that all dump clients had"
+                f" begun; they may have seen different moments. {lost.message}",
+                "Run the backup again.",
+            )
+
+    def _await_begin(self, failed: Callable[[], bool]) -> bool:
+        """Wait until each client has its snapshot; False if one has failed."""
         deadline = time.monotonic() + BEGIN_SECONDS
         waiting = [share for _command, share in self.parts]
         while waiting:
             if failed():
-                return
+                return False
             if time.monotonic() > deadline:
                 raise DumpError(
                     f"{len(waiting)} of {len(self.parts)} dump clients had not begun after {BEGIN_SECONDS} s, for which"
@@ -122,15 +143,7 @@ class LockedMoment:
                 )
             waiting[0].begun.wait(_WAKE_SECONDS)
             waiting = [share for share in waiting if not share.begun.is_set()]
-        self._passed()
-        try:
-            self._apart(self._unlock)
-        except ServerError as exc:
-            raise DumpError(
-                "The connection that kept others from committing was lost before it was known that all dump clients had"
-                f" begun; they may have seen different moments. {exc.message}",
-                "Run the backup again.",
-            ) from None
+        return True
 
     def conclude(self) -> None:
         """Take note of what the clients wrote."""
