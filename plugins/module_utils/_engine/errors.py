@@ -44,6 +44,10 @@ class ServerError(BackupDbError):
     exit_code = 4
 
 
+class PrivilegeError(ServerError):
+    """The account lacks a privilege; asking again changes nothing."""
+
+
 class ClientError(BackupDbError):
     """The vendor's client program is missing or does not fit the server.
 

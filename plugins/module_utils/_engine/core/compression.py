@@ -129,7 +129,7 @@ class Level:
             small = size_bytes < _SMALL_BYTES
             alone = (os.cpu_count() or 1) < 2
             level = _SMALL_LEVEL[algorithm] if small else fastest if alone else (earlier or fastest)
-            self._fixed = small or alone
+            self._fixed = alone  # the server's estimate may be wrong: what was to be small is seen to be large
         self.current = int(level) if int(level) in self._speed or self._fixed else min(self._speed)
 
     def learn(self, waited: float, compressed: float) -> None:

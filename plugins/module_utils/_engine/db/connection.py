@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..config import Instance
-from ..errors import BackupDbError, ServerError
+from ..errors import BackupDbError, PrivilegeError, ServerError
 from ..security.credentials import Credential
 from ..security.redaction import Redactor
 from .deadlines import GRACE_SECONDS, bound_mysql_answers, postgresql_connector
@@ -40,7 +40,9 @@ def mysql_engine(instance: Instance, credential: Credential) -> Engine:
         "read_timeout": CONNECT_SECONDS,
         "write_timeout": STATEMENT_SECONDS,
         "charset": "utf8mb4",
-        "sql_mode": "",  # the server's own may quote names or pad values in other ways
+        # The server's own mode may quote names or pad values in other ways. MySQL from 8.0 on would answer what it is
+        # asked about tables from a copy that may be a day old, and write that copy; to others this is a comment.
+        "init_command": "SET /*!80000 information_schema_stats_expiry = 0, */ sql_mode = ''",
         "autocommit": True,
     }
     if instance.host:
@@ -218,7 +220,7 @@ def _server_error(exc: Exception, instance: Instance, redactor: Redactor, databa
             "Let it log in by another, such as caching_sha2_password (MySQL) or mysql_native_password (MariaDB).",
         )
     if code in {"1044", "1142", "1227", "1370", "42501"}:
-        return ServerError(f"The account lacks a privilege on {where}: {text}", "See: vya-backupdb check.")
+        return PrivilegeError(f"The account lacks a privilege on {where}: {text}", "See: vya-backupdb check.")
     if (
         code in {"1045", "1698", "28P01", "28000"}
         or "authentication failed" in lowered

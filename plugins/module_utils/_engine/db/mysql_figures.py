@@ -165,7 +165,7 @@ def read_moment(
     """
     own = {"database": database}
     rows: list[tuple[str, str, Any]] = []
-    tables = _read_tables(query, server, database)
+    tables = _read_tables(query, database)
     stored = {table.name: table for table in tables if table.type in _STORED}
     # What only describes how a table is stored now, and changes by itself, is left out.
     rows += [("table", name, [table.engine, table.collation, table.comment]) for name, table in stored.items()]
@@ -223,7 +223,7 @@ class _Table:
     changed_just_now: bool
 
 
-def _read_tables(query: Query, server: Server, database: str) -> list[_Table]:
+def _read_tables(query: Query, database: str) -> list[_Table]:
     return [
         _Table(
             name=_text(name),
@@ -235,31 +235,21 @@ def _read_tables(query: Query, server: Server, database: str) -> list[_Table]:
             changed=_text_or_none(changed),
             changed_just_now=bool(just_now),
         )
-        for name, kind, engine, collation, comment, number, changed, just_now in _fresh(
-            server, _TABLES, query, database
-        )
+        for name, kind, engine, collation, comment, number, changed, just_now in query(_TABLES, {"database": database})
     ]
 
 
-def _fresh(server: Server, statement: str, query: Query, database: str) -> list[tuple[Any, ...]]:
-    """Ask a catalogue for what MySQL from 8.0 on would otherwise answer from a copy that may be a day old."""
-    if server.flavour == "mysql" and server.number >= (8, 0):
-        query("SET SESSION information_schema_stats_expiry = 0")
-    return query(statement, {"database": database})
-
-
-def read_auto_increments(query: Query, server: Server, database: str) -> dict[str, int]:
+def read_auto_increments(query: Query, database: str) -> dict[str, int]:
     """Return by the tables that have one what number each gives next by itself.
 
     Args:
         query: Runs a statement.
-        server: The server.
         database: The database.
 
     Raises:
         ServerError: The server cannot be asked.
     """
-    return {_text(name): int(value) for name, value in _fresh(server, _COUNTERS, query, database)}
+    return {_text(name): int(value) for name, value in query(_COUNTERS, {"database": database})}
 
 
 def _read_sequences(query: Query, database: str, names: Sequence[str]) -> dict[str, int]:

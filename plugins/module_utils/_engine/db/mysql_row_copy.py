@@ -89,7 +89,7 @@ class MySqlRowCopy(RowCopy):
         with self._connected() as query:
             columns = _columns(query, source)
             versioned = read_stored_tables(query, source)
-            counters = read_auto_increments(query, self._server, source)
+            counters = read_auto_increments(query, source)
             stored = {name: columns[name] for name in versioned}
             self._refuse_unlike(stored, _columns(query, self._target))
             self._refuse_dangling(query, source)

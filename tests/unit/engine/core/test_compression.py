@@ -127,6 +127,12 @@ class TestLevel:
         assert Level("gzip", "auto", 1 << 30, earlier=6).current == 6
         assert Level("gzip", "auto", 1 << 20, earlier=1).current == 6, "a small one costs nothing"
 
+    def test_a_database_that_turns_out_to_be_large_is_not_kept_waiting(self) -> None:
+        level = Level("gzip", "auto", 1 << 20)
+        for _segment in range(20):
+            level.learn(waited=0.0, compressed=3.0)
+        assert level.current == 1
+
     def test_a_single_core_is_left_to_the_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "cpu_count", lambda: 1)
         level = Level("zstd", "auto", 1 << 30, earlier=9)

@@ -47,6 +47,12 @@ def test_the_last_one_says_how_much_becomes_of_it(host: Any) -> None:
     assert expected.basis == "the last one took 1.0 GiB of 10.0 GiB in the server, which are 20.0 GiB now"
 
 
+def test_a_figure_that_cannot_have_been_right_does_not_stop_all_later_backups(host: Any) -> None:
+    host.run("backup", stored_bytes=20 * GIB, server_bytes=16 * 1024)
+    assert estimate(host.catalog, "prod", "shop", 200 * GIB).stored_bytes == round(220 * GIB)
+    assert estimate(host.catalog, "prod", "shop", 16 * 1024).stored_bytes == round(22 * GIB)
+
+
 def test_without_the_servers_figure_the_last_size_has_to_do(host: Any) -> None:
     host.run("backup", stored_bytes=GIB)
     assert estimate(host.catalog, "prod", "shop", 0) == Estimate(round(1.1 * GIB), "the last one took 1.0 GiB")
