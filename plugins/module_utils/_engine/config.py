@@ -296,6 +296,11 @@ class HoldBack(Section):
     def _duration(cls, value: object) -> object:
         return value if value is None else parse_duration(value)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether a server is to be asked at all how busy it is."""
+        return self.running is not None or self.replication_lag is not None
+
 
 class Limits(Section):
     """Bounds on a run: databases at a time, time for one database, and time without a byte from the dump.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -44,7 +45,7 @@ class Progress:
     Attributes:
         database_id: The instance.
         database: The database.
-        phase: ``dumping``, ``verifying``, ``loading``, ``done`` or ``failed``.
+        phase: ``dumping``, ``verifying``, ``loading``, ``done`` or ``failed``, or what is waited for.
         done_bytes: Bytes of SQL so far.
         total_bytes: Bytes of SQL in all, where known.
     """
@@ -62,7 +63,17 @@ Prove = Callable[[Context, Path, ProgressCallback], Manifest]
 
 @dataclass(frozen=True)
 class BackupJob:
-    """One database to back up. A job with an ``error`` fails with it at once (its instance cannot be reached)."""
+    """One database to back up.
+
+    Attributes:
+        database_id: The instance.
+        database: The database.
+        policy: The policy to follow.
+        dbms: The server.
+        size_bytes: The server's figure for the size of the database.
+        error: Why it fails at once (its instance cannot be reached).
+        at_once: Whether it waits neither for a place nor for a busy server: a restore depends on it.
+    """
 
     database_id: str
     database: str
@@ -70,6 +81,7 @@ class BackupJob:
     dbms: Optional[Dbms] = None
     size_bytes: int = 0
     error: Optional[BackupDbError] = None
+    at_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -211,7 +223,13 @@ class BackupRunner:
         pace = self._paces.get(job.policy.name)
         task = Task(self._context, dbms, job.database, job.policy, progress, pace.take if pace else lambda _count: None)
         dump = dump_of(task)
-        with self._turns.taken(dbms, job.policy.limits) as busy, dump.session() as session:
+        waiting = functools.partial(Progress, job.database_id, job.database)
+        turn = (
+            contextlib.nullcontext()
+            if job.at_once
+            else self._turns.taken(dbms, job.policy.limits, lambda phase: tell(waiting(phase)))
+        )
+        with turn as busy, dump.session() as session:
             size = session.inspection.size_bytes
             expected = estimate(self._context.catalog, job.database_id, job.database, size)
             with self._context.room.promised(job.database, expected):

@@ -18,7 +18,6 @@ from .selection import select_jobs
 from .verification import prove_new
 
 EndedBackups = list[tuple[BackupResult, Optional[RunRecord]]]
-_PARALLEL = 2  # where no policy says how many
 
 
 def make_backups(
@@ -32,7 +31,8 @@ def make_backups(
         policy: The policy that asked for it; by its timer, what fails is tried again as often as its schedule says.
         progress: Told how far each is; called from several threads.
     """
-    parallel = policy.limits.parallel if policy else _PARALLEL
+    asked = [policy] if policy else [job.policy for job in jobs]
+    parallel = min((each.limits.parallel for each in asked), default=1)
     ended = BackupRunner(context, prove_new).run(jobs, parallel=parallel, progress=progress)
     if policy is not None and context.trigger == "timer":
         ended = _retry_failed(context, policy, ended, progress)

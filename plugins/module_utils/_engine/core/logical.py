@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -32,6 +33,7 @@ class LogicalDump(Dump):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self._partial: Optional[PartialFile] = None
+        self._began: Optional[float] = None
 
     @property
     def extension(self) -> str:
@@ -55,6 +57,7 @@ class LogicalDump(Dump):
         """Dump in one pass: client, segments, compression, encryption, checksum, file."""
         if self._partial is None:
             raise DumpError("There is no file to dump into.")
+        self._began = time.monotonic()
         task, plan, limits = self._task, session.plan, self._task.policy.limits
         algorithm = task.policy.compression.algorithm
         store = Store(self._partial, task.policy.checksums)
@@ -103,6 +106,7 @@ class LogicalDump(Dump):
             watch,
             stall_timeout=limits.stall_timeout,
             timeout=limits.timeout,
+            since=self._began,
             explain=task.dbms.explain,
             pace=task.pace,
             progress=lambda: task.progress(writer.plain_bytes),

@@ -10,14 +10,14 @@ import dataclasses
 import itertools
 import json
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any, Optional, Union
 
 from .. import __version__
-from ..config import Instance, Policy
+from ..config import HoldBack, Instance, Policy
 from ..db.base import Check, Dbms
-from ..errors import ArtifactError, BackupDbError, ClientError, StorageError
+from ..errors import ArtifactError, BackupDbError, ClientError, ServerError, StorageError
 from ..reports import CheckReport, InfoReport, StatusReport, describe_artifact
 from ..utils.clock import to_text
 from ..utils.processes import Command
@@ -28,6 +28,7 @@ from .listing import Entry, Orphan
 from .marks import damage_path, read_mark
 from .recovery import explain_unfinished, leftovers, unfinished_restores
 from .scheduler import UNIT_PREFIX
+from .turns import busyness
 
 
 def describe_instances(
@@ -72,20 +73,33 @@ def check_instances(context: Context, instances: Sequence[Instance]) -> CheckRep
             dbms = context.connect(instance)
             databases = _to_be_backed_up(context.config.policies, instance.database_id, dbms.databases())
             found = [dataclasses.asdict(check) for check in dbms.checks(databases)]
-            found += [dataclasses.asdict(check) for check in _strategy_checks(context, instance, dbms)]
+            found += [dataclasses.asdict(check) for check in _policy_checks(context, instance, dbms)]
         except BackupDbError as exc:
             found = [{"check": "connection", "status": "failed", "detail": exc.message, "hint": exc.hint}]
         checks += [{"database_id": instance.database_id, **check} for check in found]
     return CheckReport(all(check["status"] != "failed" for check in checks), tuple(checks))
 
 
-def _strategy_checks(context: Context, instance: Instance, dbms: Dbms) -> list[Check]:
+def _policy_checks(context: Context, instance: Instance, dbms: Dbms) -> list[Check]:
     """Examine what policies ask for beyond the dump in one stream."""
     own = [policy for policy in context.config.policies if policy.covers_instance(instance.database_id)]
     algorithms = sorted({policy.compression.algorithm for policy in own if policy.strategy == "parallel"})
     checks = [check for algorithm in algorithms for check in dbms.parallel_checks(algorithm)]
     recipients = sorted({policy.encryption.recipients for policy in own if policy.encryption is not None})
-    return checks + [_encryption_check(context, each) for each in recipients]
+    checks += [_encryption_check(context, each) for each in recipients]
+    wanted = {policy.limits.hold_back for policy in own if policy.limits.hold_back.wanted}
+    return checks + ([_load_check(dbms, wanted)] if wanted else [])
+
+
+def _load_check(dbms: Dbms, wanted: Collection[HoldBack]) -> Check:
+    """Examine whether the server says how busy it is, where policies wait until it is less so."""
+    try:
+        load = dbms.load(any(each.replication_lag is not None for each in wanted))
+    except ServerError as exc:
+        fails = any(each.then == "fail" for each in wanted)
+        return Check("hold-back", "failed" if fails else "warning", exc.message, exc.hint)
+    busy = sorted(filter(None, (busyness(load, each) for each in wanted)))
+    return Check("hold-back", "ok", f"Backups would wait now: {'; '.join(busy)}." if busy else "No backup would wait.")
 
 
 def _encryption_check(context: Context, recipients: Sequence[str]) -> Check:

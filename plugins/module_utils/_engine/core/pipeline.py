@@ -34,13 +34,16 @@ _FEW_BYTES = 64 * 1024
 _GATHER_SECONDS = 0.001
 
 
-def read_child(child: Child, *, stall_timeout: timedelta, timeout: timedelta) -> Iterator[bytes]:
+def read_child(
+    child: Child, *, stall_timeout: timedelta, timeout: timedelta, since: Optional[float] = None
+) -> Iterator[bytes]:
     """Yield what a child writes to its standard output until it closes it, in pieces that are worth their handling.
 
     Args:
         child: A child started with a pipe for its output.
         stall_timeout: Longest time without a byte.
         timeout: Longest time in all.
+        since: When that began (``time.monotonic()``); now, unless given.
 
     Raises:
         DumpError: The child was silent or at work for too long; it has been killed.
@@ -48,7 +51,8 @@ def read_child(child: Child, *, stall_timeout: timedelta, timeout: timedelta) ->
     stream = child.process.stdout
     if stream is None:
         raise DumpError(f"{child.program} was started without a pipe.")
-    descriptor, deadline = stream.fileno(), time.monotonic() + timeout.total_seconds()
+    descriptor = stream.fileno()
+    deadline = (time.monotonic() if since is None else since) + timeout.total_seconds()
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     while True:
@@ -96,6 +100,7 @@ def dump_segments(
     *,
     stall_timeout: timedelta,
     timeout: timedelta,
+    since: Optional[float] = None,
     explain: Callable[[str], str],
     progress: Callable[[], None] = lambda: None,
     pace: Callable[[int], None] = lambda _count: None,
@@ -113,6 +118,7 @@ def dump_segments(
         watch: Sees all of the dump, and says whether it ended as it should.
         stall_timeout: Longest time without a byte.
         timeout: Longest time in all.
+        since: When that began (``time.monotonic()``); now, unless given.
         explain: Cleans and shortens what the client wrote to standard error.
         progress: Called whenever something has been written.
         pace: Called with the number of bytes that have been read; waits as long as they were too fast.
@@ -127,7 +133,7 @@ def dump_segments(
     """
     with processes.start(command) as child:
         started(child)
-        chunks = read_child(child, stall_timeout=stall_timeout, timeout=timeout)
+        chunks = read_child(child, stall_timeout=stall_timeout, timeout=timeout, since=since)
         watch.begin()
         segmenter = Segmenter(writer, watch)
         chunk = b""

@@ -158,7 +158,7 @@ def _recorded(
     policy = context.config.policy_of(request.database_id, request.database)
 
     def safety_backup() -> BackupResult:
-        job = BackupJob(request.database_id, request.name, policy, plan.dbms)
+        job = BackupJob(request.database_id, request.name, policy, plan.dbms, at_once=True)
         return BackupRunner(context, prove_new).backup(job, progress, locked=True)[0]
 
     manifest = plan.stored.manifest

@@ -13,16 +13,18 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Optional
 
 from ..config import Config, HoldBack, Limits
 from ..db.base import Dbms, Load
-from ..errors import DumpError
+from ..errors import DumpError, PrivilegeError, ServerError
 from .storage import storage_error
 
+Tell = Callable[[str], None]
+
+WAITING_FOR_DUMPS, WAITING_FOR_SERVER = "waiting for other dumps", "waiting for a busy server"
 _PLACE_SECONDS = 0.2  # between two looks whether a place is free
 _LOAD_SECONDS = 5.0  # between two looks at a server that is busy
 
@@ -41,55 +43,77 @@ class Turns:
         self._config = config
         self._directory = directory
         self._wait = wait
+        self._busy_since: dict[tuple[str, HoldBack], float] = {}
 
     @contextlib.contextmanager
-    def taken(self, dbms: Dbms, limits: Limits) -> Iterator[Optional[str]]:
-        """Wait for a place and for a server that is not busy, and hold the place for the length of a ``with`` block.
+    def taken(self, dbms: Dbms, limits: Limits, tell: Tell = lambda _phase: None) -> Iterator[Optional[str]]:
+        """Wait for a server that is not busy and for a place, and hold the place for the length of a ``with`` block.
+
+        A server that stays busy is waited for once, not once for each of its databases; and whoever waits for it keeps
+        no place from others.
 
         Args:
             dbms: The server that is to be dumped from.
             limits: How long to wait, and what is busy.
+            tell: Told what is waited for.
 
         Yields:
-            That the server is still busy, in a sentence, where the policy lets the dump be made all the same.
+            That the server is busy, or does not say, in a sentence, where the policy lets the dump be made all the
+            same.
 
         Raises:
             DumpError: The wait was too long, or the run is being stopped.
-            ServerError: The server does not say how busy it is.
+            PrivilegeError: The account may not ask how busy the server is.
             StorageError: The files cannot be used.
         """
-        instance = dbms.instance
-        # Always in this order, so that no two of them wait for each other.
-        with (
-            self._place(f"instance-{instance.database_id}", instance.max_dumps, limits.timeout),
-            self._place("host", self._config.max_dumps, limits.timeout),
-        ):
-            yield self._calm(dbms, limits.hold_back)
+        instance, hold_back = dbms.instance, limits.hold_back
+        deadline = time.monotonic() + limits.timeout.total_seconds()
+        limited = instance.max_dumps is not None or self._config.max_dumps is not None
+        while True:
+            said = self._calm(dbms, hold_back, tell)
+            # Always in this order, so that no two of them wait for each other.
+            with (
+                self._place(f"instance-{instance.database_id}", instance.max_dumps, deadline, tell),
+                self._place("host", self._config.max_dumps, deadline, tell),
+            ):
+                # While a place was waited for, the server may have become busy.
+                if said or not limited or not self._busyness(dbms, hold_back):
+                    yield said
+                    return
 
     @contextlib.contextmanager
-    def _place(self, name: str, count: Optional[int], patience: timedelta) -> Iterator[None]:
+    def _place(self, name: str, count: Optional[int], deadline: float, tell: Tell) -> Iterator[None]:
         if count is None:
             yield
             return
-        deadline = time.monotonic() + patience.total_seconds()
-        while (descriptor := self._free_place(name, count)) is None:
-            if time.monotonic() > deadline:
-                raise DumpError(
-                    f"{count} other dumps held all places of {name.replace('-', ' ')} for {patience}.",
-                    "Spread the schedules, or raise max_dumps.",
-                )
-            self._pause(_PLACE_SECONDS)
+        # Whoever is next holds a file of its own until it has a place. So a place that becomes free is not taken by
+        # one who has come later, least of all by the run that has just given it up.
+        places = [f"{name}.{number}.place" for number in range(count)]
+        descriptors: list[int] = []
         try:
+            for files in ([f"{name}.next"], places):
+                while (descriptor := self._first_free(files)) is None:
+                    if time.monotonic() > deadline:
+                        raise DumpError(
+                            f"{count} other dumps held all places of {name.replace('-', ' ')} for as long as"
+                            " limits.timeout lets a dump wait.",
+                            "Spread the schedules, or raise max_dumps.",
+                        )
+                    tell(WAITING_FOR_DUMPS)
+                    self._pause(_PLACE_SECONDS)
+                descriptors.append(descriptor)
+            os.close(descriptors.pop(0))
             yield
         finally:
-            os.close(descriptor)
+            for descriptor in descriptors:
+                os.close(descriptor)
 
-    def _free_place(self, name: str, count: int) -> Optional[int]:
-        """Return the locked file of a free place; None if there is none."""
+    def _first_free(self, names: Sequence[str]) -> Optional[int]:
+        """Lock the first of these files that nobody holds; return its descriptor, None if there is none."""
         try:
             self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-            for number in range(count):
-                path = self._directory / f"{name}.{number}.place"
+            for name in names:
+                path = self._directory / name
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -101,22 +125,45 @@ class Turns:
             raise storage_error(exc, self._directory) from None
         return None
 
-    def _calm(self, dbms: Dbms, hold_back: HoldBack) -> Optional[str]:
+    def _calm(self, dbms: Dbms, hold_back: HoldBack, tell: Tell) -> Optional[str]:
         """Wait until the server is not busy; return how it is where the dump is to be made all the same."""
-        if hold_back.running is None and hold_back.replication_lag is None:
-            return None
-        deadline = time.monotonic() + hold_back.wait.total_seconds()
-        while busy := busyness(dbms.load(hold_back.replication_lag is not None), hold_back):
-            if time.monotonic() + _LOAD_SECONDS > deadline:
-                said = f"The server {dbms.instance.database_id} was busy for {hold_back.wait}: {busy}"
-                if hold_back.then == "proceed":
-                    return f"{said}; it was dumped all the same."
-                raise DumpError(
-                    f"{said}; the dump was not begun.",
-                    "Choose another time, or change limits.hold_back of the policy.",
-                )
-            self._pause(_LOAD_SECONDS)
+        proceed = hold_back.then == "proceed"
+        try:
+            while busy := self._busyness(dbms, hold_back):
+                waited = time.monotonic() - self._busy_since[dbms.instance.database_id, hold_back]
+                left = hold_back.wait.total_seconds() - waited
+                if left <= 0:
+                    said = f"The server {dbms.instance.database_id} was busy for {hold_back.wait}: {busy}"
+                    if proceed:
+                        return f"{said}; it was dumped all the same."
+                    raise DumpError(
+                        f"{said}; the dump was not begun.",
+                        "Choose another time, or change limits.hold_back of the policy.",
+                    )
+                tell(WAITING_FOR_SERVER)
+                self._pause(min(_LOAD_SECONDS, left))
+        except PrivilegeError as exc:
+            if proceed:
+                return f"{exc.message} It was dumped all the same. {exc.hint}".rstrip()
+            raise
         return None
+
+    def _busyness(self, dbms: Dbms, hold_back: HoldBack) -> str:
+        """Say in what a server is busier than it may be, and keep in mind since when it has been without a pause."""
+        if not hold_back.wanted:
+            return ""
+        try:
+            busy = busyness(dbms.load(hold_back.replication_lag is not None), hold_back)
+        except PrivilegeError:
+            raise
+        except ServerError as exc:  # one that takes no more connections is as busy as can be
+            busy = f"it cannot be asked ({exc.message.rstrip('.')})"
+        key = (dbms.instance.database_id, hold_back)
+        if busy:
+            self._busy_since.setdefault(key, time.monotonic())
+        else:
+            self._busy_since.pop(key, None)
+        return busy
 
     def _pause(self, seconds: float) -> None:
         if self._wait(seconds):
@@ -129,6 +176,7 @@ def busyness(load: Load, hold_back: HoldBack) -> str:
     if hold_back.running is not None and load.running > hold_back.running:
         found.append(f"{load.running} statements are at work, more than {hold_back.running}")
     if hold_back.replication_lag is not None and load.lag > hold_back.replication_lag.total_seconds():
-        behind = "does not run" if load.lag == float("inf") else f"is {load.lag:.0f} s behind"
-        found.append(f"its replication {behind}, more than {hold_back.replication_lag} is too much")
+        stopped = load.lag == float("inf")
+        behind = f"is {load.lag:.0f} s behind, more than {hold_back.replication_lag.total_seconds():.0f}"
+        found.append(f"its replication {'does not run' if stopped else behind}")
     return ", ".join(found)

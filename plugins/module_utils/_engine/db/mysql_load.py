@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..errors import ServerError
+from ..errors import PrivilegeError
 from .base import Load, Server
 
 NamedRows = Callable[[str], Sequence[Mapping[str, Any]]]
@@ -32,7 +32,8 @@ def read_load(query: NamedRows, server: Server, replication: bool) -> Load:
         replication: Whether to ask for replication, too.
 
     Raises:
-        ServerError: The account may not ask for the state of replication.
+        PrivilegeError: The account may not ask for the state of replication.
+        ServerError: The server cannot be asked.
     """
     running = int(query("SHOW GLOBAL STATUS LIKE 'Threads_running'")[0]["Value"]) - 1
     lags = [_seconds_behind(row) for row in _sources(query, server)] if replication else []
@@ -67,8 +68,8 @@ def _sources(query: NamedRows, server: Server) -> Sequence[Mapping[str, Any]]:
         what, privilege = "REPLICA" if server.number >= (8, 0, 22) else "SLAVE", "REPLICATION CLIENT"
     try:
         return query(f"SHOW {what} STATUS")
-    except ServerError as exc:
-        raise ServerError(
+    except PrivilegeError as exc:
+        raise PrivilegeError(
             f"How far replication is behind cannot be found out. {exc.message}",
             f"Grant the account {privilege}, or take limits.hold_back.replication_lag out of the policy.",
         ) from None

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,9 +12,9 @@ import pytest
 
 from vya_backupdb.config import Config, HoldBack, Limits, parse_config
 from vya_backupdb.core.pace import Pace
-from vya_backupdb.core.turns import Turns, busyness
+from vya_backupdb.core.turns import WAITING_FOR_DUMPS, WAITING_FOR_SERVER, Turns, busyness
 from vya_backupdb.db.base import Dbms, Load
-from vya_backupdb.errors import DumpError
+from vya_backupdb.errors import DumpError, PrivilegeError, ServerError
 
 
 class Clock:
@@ -55,14 +56,17 @@ def test_a_long_pause_does_not_allow_a_flood() -> None:
 class Server:
     """A server that is as busy as it is told to be, one answer after the other."""
 
-    def __init__(self, config: Config, *loads: Load) -> None:
+    def __init__(self, config: Config, *loads: Load | ServerError) -> None:
         self.instance = config.instances[0]
         self.loads = list(loads)
         self.asked: list[bool] = []
 
     def load(self, replication: bool) -> Load:
         self.asked.append(replication)
-        return self.loads.pop(0) if len(self.loads) > 1 else self.loads[0]
+        answer = self.loads.pop(0) if len(self.loads) > 1 else self.loads[0]
+        if isinstance(answer, ServerError):
+            raise answer
+        return answer
 
 
 def configured(**changes: Any) -> Config:
@@ -111,6 +115,110 @@ def test_a_dump_waits_until_the_server_has_less_to_do(tmp_path: Path) -> None:
     with turns(config, tmp_path, waits).taken(cast(Dbms, server), limits) as busy:
         assert busy is None
     assert (len(waits), server.asked) == (2, [True] * 3)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of those who wait for their turn."""
+    clock = Clock()
+    monkeypatch.setattr("vya_backupdb.core.turns.time.monotonic", lambda: clock.now)
+    return clock
+
+
+def test_a_server_that_stays_busy_is_waited_for_once_whatever_databases_it_has(tmp_path: Path, clock: Clock) -> None:
+    config = configured()
+    server = cast(Dbms, Server(config, Load(9)))
+    limits = Limits(hold_back={"running": 5, "wait": "30m"})
+    waiting = Turns(config, tmp_path, clock.wait)
+    for _database in range(4):
+        with pytest.raises(DumpError, match=r"db1 was busy for 0:30:00: 9 statements"):
+            waiting.taken(server, limits).__enter__()
+    assert clock.now == 30 * 60
+
+
+def test_a_server_that_was_less_busy_meanwhile_is_waited_for_anew(tmp_path: Path, clock: Clock) -> None:
+    config = configured()
+    server = Server(config, *[Load(9)] * 200, Load(0), *[Load(9)] * 200, Load(0))
+    limits = Limits(hold_back={"running": 5, "wait": "30m"})
+    waiting = Turns(config, tmp_path, clock.wait)
+    for _database in range(2):
+        with waiting.taken(cast(Dbms, server), limits) as busy:
+            assert busy is None
+    assert clock.now == 2 * 200 * 5
+
+
+def test_no_longer_than_the_policy_says(tmp_path: Path, clock: Clock) -> None:
+    config = configured()
+    server = cast(Dbms, Server(config, Load(9)))
+    with pytest.raises(DumpError, match="busy for 0:00:04"):
+        Turns(config, tmp_path, clock.wait).taken(server, Limits(hold_back={"running": 5, "wait": "4s"})).__enter__()
+    assert clock.now == 4
+
+
+def test_whoever_waits_for_a_busy_server_keeps_no_place_from_others(tmp_path: Path) -> None:
+    config = configured(max_dumps=1)
+    idle = cast(Dbms, Server(config, Load(0)))
+    limits = Limits(hold_back={"running": 5}, timeout="0s")
+    made = []
+
+    def wait(_seconds: float) -> bool:
+        with turns(config, tmp_path, []).taken(idle, limits):
+            made.append("another dump")
+        return False
+
+    busy = Server(config, Load(9), Load(9), Load(0))
+    with Turns(config, tmp_path, wait).taken(cast(Dbms, busy), limits):
+        assert made == ["another dump"] * 2
+
+
+def test_a_server_that_became_busy_while_a_place_was_waited_for_is_held_back_from(tmp_path: Path) -> None:
+    config = configured(max_dumps=1)
+    server = Server(config, Load(0), Load(9), Load(9), Load(0))
+    phases = list[str]()
+    with turns(config, tmp_path, []).taken(cast(Dbms, server), Limits(hold_back={"running": 5}), phases.append):
+        assert len(server.asked) == 5, "and once more at last"
+    assert phases == [WAITING_FOR_SERVER]
+
+
+def test_places_go_to_whoever_waits_and_not_to_the_one_who_has_just_had_one(tmp_path: Path) -> None:
+    config = configured(max_dumps=1)
+    server = cast(Dbms, Server(config))
+    order = list[str]()
+    greedy = turns(config, tmp_path, [])
+    with contextlib.ExitStack() as first:
+        first.enter_context(greedy.taken(server, Limits()))
+
+        def wait(_seconds: float) -> bool:
+            first.close()  # the holder ends while another waits, and wants a place again at once
+            with pytest.raises(DumpError, match="held all places of host"):
+                greedy.taken(server, Limits(timeout="0s")).__enter__()
+            return False
+
+        with Turns(config, tmp_path, wait).taken(server, Limits(), order.append):
+            assert order == [WAITING_FOR_DUMPS]
+
+
+def test_a_server_that_cannot_be_asked_is_as_busy_as_can_be(tmp_path: Path, clock: Clock) -> None:
+    config = configured()
+    full = ServerError("The server db1 cannot be reached at its socket: Too many connections.")
+    limits = Limits(hold_back={"running": 5, "wait": "30m"})
+    with Turns(config, tmp_path, clock.wait).taken(cast(Dbms, Server(config, full, Load(0))), limits) as busy:
+        assert (busy, clock.now) == (None, 5)
+    with pytest.raises(
+        DumpError, match=r"it cannot be asked \(The server .*: Too many connections\); the dump was not"
+    ):
+        Turns(config, tmp_path, clock.wait).taken(cast(Dbms, Server(config, full)), limits).__enter__()
+
+
+def test_an_account_that_may_not_ask_is_told_at_once(tmp_path: Path, clock: Clock) -> None:
+    config = configured()
+    server = cast(Dbms, Server(config, PrivilegeError("It may not be known.", "Grant it.")))
+    with pytest.raises(PrivilegeError, match="Grant it"):
+        Turns(config, tmp_path, clock.wait).taken(server, Limits(hold_back={"running": 5})).__enter__()
+    proceed = Limits(hold_back={"running": 5, "then": "proceed"})
+    with Turns(config, tmp_path, clock.wait).taken(server, proceed) as busy:
+        assert busy == "It may not be known. It was dumped all the same. Grant it."
+    assert clock.now == 0
 
 
 def test_a_server_that_stays_busy_is_left_alone_and_the_reason_said(tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ import gzip
 import hashlib
 import io
 import os
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -74,7 +75,7 @@ def writer(tmp_path: Path) -> Iterator[ArtifactWriter]:
     partial.discard()
 
 
-def dump(writer: ArtifactWriter, script: str, processes: ProcessTable | None = None, **limits: timedelta) -> str:
+def dump(writer: ArtifactWriter, script: str, processes: ProcessTable | None = None, **limits: Any) -> str:
     limits = {"stall_timeout": MINUTE, "timeout": MINUTE, **limits}
     explain = lambda text: " / ".join(line for line in text.splitlines() if "warning" not in line)  # noqa: E731
     return dump_segments(writer, processes or ProcessTable(), shell(script), Watch(), explain=explain, **limits)
@@ -174,6 +175,8 @@ def test_silence_slowness_and_refusing_to_end_are_given_up(writer: ArtifactWrite
         dump(writer, "echo row; sleep 60", stall_timeout=SECOND)
     with pytest.raises(DumpError, match="still at work after 0:00:01"):
         dump(writer, "while :; do echo row; sleep 0.1; done", timeout=SECOND)
+    with pytest.raises(DumpError, match="still at work after 0:01:00"):
+        dump(writer, "while :; do echo row; sleep 0.1; done", timeout=MINUTE, since=time.monotonic() - 59)
     with pytest.raises(DumpError, match="did not end"):
         dump(writer, "printf '\\n-- end\\n'; exec >&-; sleep 60", stall_timeout=SECOND)
 
