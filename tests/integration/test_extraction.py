@@ -14,7 +14,7 @@ from vya_backupdb.core import extraction, segmentation
 from vya_backupdb.core.manifest import Segment
 from vya_backupdb.core.packed import Packed
 from vya_backupdb.core.storage import StoredArtifact, find_artifact
-from vya_backupdb.errors import ArtifactError
+from vya_backupdb.errors import ArtifactError, DamageError
 
 TABLES = """
 CREATE TABLE before_it (id integer PRIMARY KEY, label varchar(100));
@@ -86,3 +86,37 @@ def test_a_table_that_is_not_there_is_refused(server: Server, host: Host, shop: 
     assert host.engine().backup(database_id=server.database_id, databases=[shop]).ok
     with pytest.raises(ArtifactError, match="holds no table 'nowhere'"):
         next(host.engine().extract(database_id=server.database_id, database=shop, table="nowhere"))
+
+
+@pytest.mark.parametrize("server", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(("encoding", "name"), [("LATIN1", "café"), ("UTF8", "two\nlines")])
+def test_tables_are_found_by_names_that_a_dump_writes_otherwise(
+    server: Server, host: Host, encoding: str, name: str
+) -> None:
+    server.drop("vya_tables")
+    server.sql(f"CREATE DATABASE vya_tables ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0;")
+    try:
+        server.sql(
+            f'SET client_encoding = \'UTF8\'; CREATE TABLE "{name}" (id integer); INSERT INTO "{name}" VALUES (7);',
+            "vya_tables",
+        )
+        assert host.engine().backup(database_id=server.database_id, databases=["vya_tables"]).ok
+        found = host.engine().extract(database_id=server.database_id, database="vya_tables", table=f"public.{name}")
+        content = b"".join(found)
+    finally:
+        server.drop("vya_tables")
+    assert b"CREATE TABLE public." in content
+    assert b"\n7\n\\.\n" in content
+
+
+def test_a_changed_byte_is_found_also_where_nothing_was_compressed(server: Server, host: Host, shop: str) -> None:
+    host.write(policies=[{"name": "p", "include": [shop], "compression": {"algorithm": "none"}}])
+    report = host.engine().backup(policy="p", database_id=server.database_id)
+    artifact = Path(str(report.results[0].artifact))
+    table = "item" if server.kind == "mysql" else "public.item"
+    assert b"".join(host.engine().extract(database_id=server.database_id, database=shop, table=table))
+    content = bytearray(artifact.read_bytes())
+    content[len(content) // 2] ^= 1
+    artifact.write_bytes(content)
+    with pytest.raises(DamageError, match=r"checksum|exchanged|damaged"):
+        next(host.engine().extract(database_id=server.database_id, database=shop, table=table))

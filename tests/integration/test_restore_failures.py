@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
@@ -12,17 +13,19 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from servers import Host, Server
 
-from vya_backupdb.core import segment_load
+from vya_backupdb.core import restore, segment_load
 from vya_backupdb.core.manifest import SUFFIX, seal_document
+from vya_backupdb.db.postgresql import PostgreSql
 from vya_backupdb.engine import Engine
 from vya_backupdb.errors import (
     ArtifactError,
@@ -31,6 +34,7 @@ from vya_backupdb.errors import (
     DatabaseLostError,
     LockedError,
     RestoreError,
+    ServerError,
     StoppedError,
 )
 from vya_backupdb.reports import RestoreReport
@@ -244,6 +248,150 @@ def test_a_stop_during_the_load_brings_the_old_state_back(
 
     assert stopped.value.exit_code == 143
     assert server.sql(COUNT, shop) == "2"
+
+
+@pytest.mark.parametrize("server", ["postgresql"], indirect=True)
+def test_a_stop_after_the_load_replaces_nothing(
+    server: Server, host: Host, shop: str, artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = restore.look_at_rows
+
+    def stop(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return look(*arguments)
+
+    monkeypatch.setattr(restore, "look_at_rows", stop)
+    with pytest.raises(StoppedError, match=r"was stopped. The old database 'vya_shop' is untouched"):
+        host.engine().restore(database_id=server.database_id, database=shop, artifact=artifact, overwrite=True)
+    assert server.sql(COUNT, shop) == "2"
+    assert side_databases(server) == []
+
+
+def side_databases(server: Server) -> list[str]:
+    """Return what a restore has left beside."""
+    names = server.sql("SELECT datname FROM pg_database;").splitlines()
+    return [name for name in names if "_restore_" in name or "_old_" in name]
+
+
+class Losing:
+    """A connection to PostgreSQL that is lost before some of the statements that are run on databases."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, lost: Mapping[str, int]) -> None:
+        self.lost = dict(lost)
+        execute = PostgreSql._execute
+
+        def losing(dbms: PostgreSql, statement: str, *more: Any) -> None:
+            for part, number in self.lost.items():
+                if part in statement and number:
+                    self.lost[part] -= 1
+                    if number == 1:
+                        raise ServerError("The connection was lost.")
+            execute(dbms, statement, *more)
+
+        monkeypatch.setattr(PostgreSql, "_execute", losing)
+
+
+@pytest.mark.parametrize("server", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    ("lost", "state", "rows"),
+    [
+        ({"RENAME TO": 1, "ALLOW_CONNECTIONS true": 1}, "is untouched", "2"),
+        ({"ALLOW_CONNECTIONS true": 1}, "is back in its place", "2"),
+        ({"RENAME TO": 2}, "is back in its place", "2"),
+        ({"ALLOW_CONNECTIONS true": 2}, None, "3"),
+    ],
+)
+def test_a_server_that_goes_away_while_databases_are_swapped(
+    server: Server,
+    host: Host,
+    shop: str,
+    artifact: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lost: dict[str, int],
+    state: str | None,
+    rows: str,
+) -> None:
+    losing = Losing(monkeypatch, lost)
+    with (
+        contextlib.nullcontext()
+        if state is None
+        else pytest.raises(ServerError, match=f"The connection was lost. The old database 'vya_shop' {state}")
+    ):
+        host.engine().restore(database_id=server.database_id, database=shop, artifact=artifact, overwrite=True)
+    assert set(losing.lost.values()) == {0}
+    assert server.sql(COUNT, shop) == rows
+    assert side_databases(server) == []
+
+
+@pytest.mark.parametrize("server", ["postgresql"], indirect=True)
+def test_a_server_that_stays_away_while_databases_are_swapped(
+    server: Server, host: Host, shop: str, artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restore, "_SERVER_SECONDS", 1)
+    losing = Losing(monkeypatch, {"RENAME TO": 2})
+    there = PostgreSql.all_databases
+
+    def away(dbms: PostgreSql) -> set[str]:
+        if not losing.lost["RENAME TO"]:
+            raise ServerError("The server is away.")
+        return there(dbms)
+
+    monkeypatch.setattr(PostgreSql, "all_databases", away)
+    with pytest.raises(DatabaseLostError, match=r"MAY BE MISSING OR CLOSED: the old one is 'vya_shop_old_\d+'"):
+        host.engine().restore(database_id=server.database_id, database=shop, artifact=artifact, overwrite=True)
+    monkeypatch.undo()
+    assert not server.exists(shop)
+    assert any("MAY BE MISSING" in problem for problem in host.engine().status().problems)
+
+    assert host.engine().backup(database_id=server.database_id, databases=[shop]).ok
+
+    assert server.sql(COUNT, shop) == "2"
+    assert side_databases(server) == []
+    assert host.engine().status().problems == ()
+
+
+@pytest.mark.parametrize("server", ["mysql"], indirect=True)
+def test_foreign_keys_of_other_databases_are_not_in_the_way(
+    server: Server, host: Host, shop: str, artifact: Path
+) -> None:
+    server.create(
+        "vya_other",
+        "CREATE TABLE note (id integer, item integer, FOREIGN KEY (item) REFERENCES vya_shop.item (id));"
+        "INSERT INTO note VALUES (1, 1);",
+    )
+    try:
+        host.engine().restore(database_id=server.database_id, database=shop, artifact=artifact, overwrite=True)
+        assert server.sql(COUNT, shop) == "3"
+        with pytest.raises(RuntimeError, match="foreign key constraint fails"):
+            server.sql("INSERT INTO note VALUES (2, 99);", "vya_other")
+    finally:
+        server.drop("vya_other")
+
+
+@pytest.mark.parametrize("server", ["mysql"], indirect=True)
+def test_a_database_that_can_only_be_dropped_in_part_comes_back(
+    server: Server, host: Host, shop: str, artifact: Path
+) -> None:
+    before = server.fingerprint(shop)
+    directory = Path("/var/lib/mysql", shop)
+    (directory / "export.csv").write_text("1,2\n")
+
+    def overwrite(artifact: Path) -> None:
+        host.engine().restore(database_id=server.database_id, database=shop, artifact=artifact, overwrite=True)
+
+    if server.flavour == "mysql":  # it drops the database, and then takes none of that name
+        with pytest.raises(DatabaseLostError, match="This must be resolved manually") as lost:
+            overwrite(artifact)
+        shutil.rmtree(directory)
+        safety = re.search(r"Its sealed backup is (\S+);", str(lost.value))
+        assert safety is not None
+        overwrite(Path(safety[1]))
+    else:  # it drops the tables, and keeps the database
+        with pytest.raises(ServerError, match="The old database 'vya_shop' was brought back from its safety backup"):
+            overwrite(artifact)
+        (directory / "export.csv").unlink()
+        assert host.engine().catalog.runs("restore")[0].outcome == "failed"
+    assert server.fingerprint(shop) == before
 
 
 def test_a_dry_run_says_what_would_happen_and_touches_nothing(

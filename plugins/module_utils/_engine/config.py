@@ -38,6 +38,7 @@ DEFAULT_CONFIG_PATH = Path("/etc/vya-backupdb/config.yml")
 
 _WRITES_ITSELF = "postgresql"  # whose client writes what several processes dump
 _LEAST_BANDWIDTH = 64 * 1024
+_LONGEST_STALL = timedelta(days=24)  # poll(2) takes milliseconds as an int
 _LEAST_MEMORY = 64 * 1024**2
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}|ssh-(?:ed25519|rsa) [A-Za-z0-9+/]{32,}={0,2}(?: [^\r\n]*)?")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -313,7 +314,7 @@ class Limits(Section):
     parallel: int = Field(default=2, ge=1, le=64)
     jobs: int = Field(default=2, ge=1, le=64)
     timeout: timedelta = timedelta(hours=12)
-    stall_timeout: timedelta = timedelta(minutes=15)
+    stall_timeout: timedelta = Field(default=timedelta(minutes=15), le=_LONGEST_STALL)
     bandwidth: Optional[str] = None
     cpu_weight: Optional[int] = Field(default=None, ge=1, le=10000)
     io_weight: Optional[int] = Field(default=None, ge=1, le=10000)

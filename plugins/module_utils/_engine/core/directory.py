@@ -200,7 +200,14 @@ def verify_directory(
     _refuse_others(reader.read_all([Part(name) for name in expected.keys() - with_rows]), expected, what, unpacked)
     if unpacked:
         version = version_number(str(manifest.tool.get("version", "")))
-        parts = [part for part in directories(version, processes).parts(stored.path) if part.name in with_rows]
+        try:
+            found = directories(version, processes).parts(stored.path)
+        except DamageError as exc:  # its files are those that were sealed, and read well then
+            raise ArtifactError(
+                f"{what} could not be read back, although its table of contents is what it was: {exc.message}",
+                "See to the vendor's client.",
+            ) from None
+        parts = [part for part in found if part.name in with_rows]
     else:
         parts = [Part(name) for name in with_rows]
     _refuse_others(reader.read_all(parts), expected, what, unpacked)

@@ -12,11 +12,12 @@ from typing import Optional
 from ..db.factory import table_filter
 from ..db.table_filter import DumpFilter
 from ..errors import ArtifactError, DamageError
+from ..utils.memory import PIECE_BYTES
 from .compression import plain_pieces
-from .encryption import Decryption
+from .encryption import Decryption, HashedFile, exchanged
 from .load_plan import rows_statement
 from .manifest import Segment
-from .packed import Packed, opened
+from .packed import Packed, opened, opened_file, unreadable
 from .segmentation import ROWS
 from .storage import StoredArtifact
 from .verification import refuse_unknown
@@ -28,7 +29,8 @@ def extract_table(stored: StoredArtifact, table: str, decryption: Decryption) ->
     """Yield the SQL that makes one table and fills it.
 
     Segments without rows of the table are passed over. Where the artifact was not cut, all of it is read; where it is
-    encrypted, all of it is decrypted.
+    encrypted, all of it is decrypted; where it is neither compressed nor encrypted, so that only the checksum of the
+    whole tells damage, that is looked at first.
 
     Args:
         stored: The artifact.
@@ -47,12 +49,32 @@ def extract_table(stored: StoredArtifact, table: str, decryption: Decryption) ->
             f"The artifact {stored.path} is no stream of SQL.", "Take the table out with pg_restore --table."
         )
     refuse_missing(stored, [table])
-    chosen = table_filter(manifest.dbms.get("flavour", ""), table)
+    encoding = str(manifest.settings.get("encoding", "UTF8"))
+    chosen = table_filter(manifest.dbms.get("flavour", ""), table, encoding)
+    if manifest.encryption is None and manifest.compression.get("algorithm") == "none":
+        _refuse_other_content(stored)
     with opened(stored, decryption) as packed:
         segments = manifest.segments
         yield from filtered(
             segments, chosen, lambda number: _plain(stored, packed, segments[number]), left_out=_LEFT_OUT
         )
+    if not chosen.defined:
+        raise ArtifactError(
+            f"Nothing of the table {table!r} was found in the dump, although its manifest names it.",
+            "Restore the whole artifact into another name, and take it from there.",
+        )
+
+
+def _refuse_other_content(stored: StoredArtifact) -> None:
+    with opened_file(stored) as descriptor:
+        file = HashedFile(descriptor)
+        try:
+            while file.read(PIECE_BYTES):
+                pass
+        except OSError as exc:
+            raise unreadable(f"The artifact {stored.path}", exc) from None
+        if file.sha256 != stored.manifest.sha256:
+            raise exchanged(f"The artifact {stored.path}")
 
 
 def refuse_missing(stored: StoredArtifact, tables: Sequence[str]) -> None:

@@ -222,15 +222,18 @@ def load_chunks(
                 if progress:
                     progress(total)
             stream.close()
+            taken = True
         except BrokenPipeError:
-            pass  # it has ended; its exit code and its words say why
+            taken = False  # it has ended; its exit code and its words say why
         code = _exit_code(child, stall_timeout, excused)
+    if code == 0 and taken:  # also if it was to be stopped just then: what it was given is in the server
+        return child.stderr
     if processes.cancelled.is_set():
         raise RestoreError("The restore was stopped.")
-    if code != 0:
-        reason = explain(child.stderr) or "it gave no reason"
-        raise RestoreError(f"{command.program} failed ({describe_exit(code)}): {reason}")
-    return child.stderr
+    if code == 0:
+        raise RestoreError(f"{command.program} ended before it had taken all that is to be loaded.")
+    reason = explain(child.stderr) or "it gave no reason"
+    raise RestoreError(f"{command.program} failed ({describe_exit(code)}): {reason}")
 
 
 def _feed(

@@ -103,7 +103,8 @@ def recover_restores(context: Context) -> None:
     Instances that cannot be reached and databases that are in use are left for the next time.
     """
     for run in unfinished_restores(context.catalog):
-        if run.outcome != VANISHED:
+        # What was lost in place only people can bring back; a copy beside it tells where the old database is.
+        if run.outcome == LOST and not run.traces.get(BESIDE):
             continue
         try:
             lock = database_lock(context.lock_directory, run.database_id, run.database, "a recovery")
@@ -159,4 +160,4 @@ def _put_on_record(context: Context, run: RunRecord, state: str, left: Optional[
     if left is not None:
         context.catalog.note(recovery.run_id, {LEFT: left})
     record = context.finish(recovery)
-    logger.warning("A restore of %s/%s had died. %s", record.database_id, record.database, state)
+    logger.warning("A restore of %s/%s had not come to its end. %s", record.database_id, record.database, state)

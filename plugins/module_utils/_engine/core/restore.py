@@ -26,7 +26,7 @@ from ..utils.clock import Clock, to_text
 from ..utils.processes import ProcessTable
 from .accounts import NONE, NewAccounts, lacking, names_of
 from .backup import BackupResult, Progress, ProgressCallback
-from .comparison import refuse_differences, row_differences
+from .comparison import inventory_differences, refuse_differences, row_differences
 from .encryption import Decryption
 from .extraction import refuse_missing
 from .loads import Load, LoadTask, load_of
@@ -45,6 +45,7 @@ _SIDE_NAME = "{name}_{purpose}_{moment:%Y%m%d%H%M%S}"
 _LONGEST_NAME = 63  # bytes, PostgreSQL's NAMEDATALEN - 1
 _DENSEST = 3  # as often as its own size on a disk do servers hold text, at most: they may compress it
 _NOTHING_LEFT = "Nothing was left behind."
+_IN_PLACE = "The restored database is in its place all the same."
 _SERVER_SECONDS = 120  # more than a server takes that its supervisor starts again
 
 
@@ -248,36 +249,77 @@ class Restorer:
             refuse_differences(lost)  # nobody else writes here yet
             differences, unseen = self._definitions(plan, beside)
             warnings += unsure + unseen
+            self._refuse_if_stopped()
         except BaseException as exc:
             raise with_state(exc, self._discarded(dbms, beside, state)) from None
         try:
             if plan.exists:
                 leave({OLD: old})
                 dbms.rename_database(target, old)
-            else:
-                dbms.rename_database(beside, target)
-        except BaseException as exc:
-            raise with_state(exc, self._discarded(dbms, beside, state)) from None
-        if not plan.exists:
-            return RestoreOutcome(None, differences, warnings)
-        try:
             dbms.rename_database(beside, target)
         except BaseException as exc:
-            _wait_for(dbms)
-            dbms.rename_database(old, target)
-            state = f"The old database {target!r} is back in its place."
-            raise with_state(exc, self._discarded(dbms, beside, state)) from None
+            undone = self._swapped_back(plan, beside, old, exc)
+            if undone is not None or not isinstance(exc, BackupDbError):
+                raise with_state(exc, self._discarded(dbms, beside, undone or _IN_PLACE)) from None
+        if not plan.exists:
+            return RestoreOutcome(None, differences, warnings)
         try:
             dbms.drop_database(old)
         except BackupDbError as exc:
             warnings = (*warnings, f"The old database is still there as {old!r} and can be dropped: {exc.message}")
         return RestoreOutcome(None, differences, warnings)
 
+    @staticmethod
+    def _swapped_back(plan: RestorePlan, beside: str, old: str, failure: BaseException) -> Optional[str]:
+        """Put the old database back where a swap failed half-way, as by a restart of the server.
+
+        Returns:
+            How it is now, in a sentence; None where the new database is in its place all the same.
+
+        Raises:
+            DatabaseLostError: The server did not come back, or refuses that; the message says where the database is.
+        """
+        dbms, target = plan.dbms, plan.target
+        try:
+            _wait_for(dbms)
+            names = dbms.all_databases()
+            if plan.exists and old in names and target not in names:
+                dbms.rename_database(old, target)
+                return f"The old database {target!r} is back in its place."
+            is_new = target in names and beside not in names
+            if plan.exists or is_new:
+                dbms.let_in(target)  # it may have been closed for the moment of its renaming
+        except BackupDbError as exc:
+            if not plan.exists:
+                raise with_state(
+                    failure, f"The new database is {beside!r}, or {target!r} and perhaps closed: {exc.message}"
+                ) from None
+            raise DatabaseLostError(
+                f"{str(failure).rstrip('.')}. THE DATABASE {target!r} MAY BE MISSING OR CLOSED: the old one is {old!r}"
+                f" or {target!r}, and complete; the new one is {beside!r}. It could not be put right ({exc.message})",
+                "Once the server answers again, the next backup or restore on this host puts that right by itself.",
+            ) from None
+        if is_new:
+            return None
+        return f"The old database {target!r} is untouched." if plan.exists else _NOTHING_LEFT
+
+    def _refuse_if_stopped(self, state: str = "") -> None:
+        """End here when told to stop: the next step replaces the old database."""
+        if self._processes.cancelled.is_set():
+            raise RestoreError(f"The restore was stopped. {state}".rstrip())
+
     def _add_rows(self, plan: RestorePlan, load: Load, leave: Leave, tell: ProgressCallback) -> RestoreOutcome:
         dbms, target, manifest = plan.dbms, plan.target, plan.stored.manifest
         beside = self._side_name(target, "restore", dbms.all_databases())
         copy = _row_copy(dbms, manifest, target, plan.part)
         leave({BESIDE: beside})
+        handed_over = False
+
+        def statements() -> Iterator[bytes]:
+            nonlocal handed_over
+            yield from copy.statements(beside)
+            handed_over = True
+
         try:
             dbms.create_database(beside, manifest.settings)
             leave({MADE: "yes"})
@@ -288,13 +330,15 @@ class Restorer:
             load_chunks(
                 self._processes,
                 dbms.load_command(target),
-                copy.statements(beside),
+                statements(),
                 stall_timeout=plan.stall_timeout,
                 explain=dbms.explain,
                 excused=lambda: at_work(dbms, target),
             )
         except BaseException as exc:
             state = f"No rows were added to {target!r}."
+            if handed_over:  # the server may have been completing it just then
+                state = f"Whether the rows were added to {target!r}, its tables show: all of them, or none."
             raise with_state(exc, self._discarded(dbms, beside, state)) from None
         left = self._discarded(dbms, beside, "")
         differences, unsure = look_at_rows(dbms, load, target, plan.jobs)
@@ -314,11 +358,14 @@ class Restorer:
                     "Mend that first; without it a failed restore would lose the present state.",
                 )
             safety = find_artifact(Path(made.artifact))
+            self._refuse_if_stopped(f"The old database {target!r} is untouched.")
             leave({SAFETY: str(safety.path)})
             try:
                 dbms.drop_database(target)
             except BackupDbError as exc:
-                raise with_state(exc, f"The old database {target!r} was not dropped.") from None
+                if self._is_whole(dbms, target, safety):
+                    raise with_state(exc, f"The old database {target!r} was not dropped.") from None
+                raise self._undone(plan, safety, exc, tell) from None
         leave({MADE: "yes"})
         created = False
         try:
@@ -329,13 +376,26 @@ class Restorer:
         except BaseException as exc:
             if not created and safety is None:  # somebody else may have made it since it was looked for
                 raise with_state(exc, "Nothing was loaded.") from None
-            state, lost = self._bring_back(plan, safety, tell)
-            if lost:
-                raise DatabaseLostError(f"{str(exc).rstrip('.')}. {state}") from None
-            raise with_state(exc, state) from None
+            raise self._undone(plan, safety, exc, tell) from None
         differences, unsure = look_at_rows(dbms, load, target, plan.jobs)
         others, unseen = self._definitions(plan, target)
         return RestoreOutcome(str(safety.path) if safety else None, differences + others, warnings + unsure + unseen)
+
+    @staticmethod
+    def _is_whole(dbms: Dbms, database: str, safety: StoredArtifact) -> bool:
+        """Tell whether a database that could not be dropped still has all its objects: MariaDB drops one by one."""
+        _wait_for(dbms)
+        try:
+            return not inventory_differences(safety.manifest.inventory, dbms.inspect(database).inventory)
+        except BackupDbError:
+            return False
+
+    def _undone(
+        self, plan: RestorePlan, safety: Optional[StoredArtifact], failure: BaseException, tell: ProgressCallback
+    ) -> BaseException:
+        """Undo a restore in place; return the error that says what failed and how the database is now."""
+        state, lost = self._bring_back(plan, safety, tell)
+        return DatabaseLostError(f"{str(failure).rstrip('.')}. {state}") if lost else with_state(failure, state)
 
     def _bring_back(
         self, plan: RestorePlan, safety: Optional[StoredArtifact], tell: ProgressCallback
@@ -346,7 +406,8 @@ class Restorer:
         if safety is None:
             return state, False
         try:
-            plan.dbms.create_database(plan.target, safety.manifest.settings)
+            if plan.target not in plan.dbms.all_databases():  # MariaDB keeps one whose directory holds foreign files
+                plan.dbms.create_database(plan.target, safety.manifest.settings)
             self._run(plan, self._load_of(plan, safety), plan.target, tell)
         except BackupDbError as exc:
             by_hand, name = safety.manifest.restore_by_hand, plan.dbms.instance.database_id

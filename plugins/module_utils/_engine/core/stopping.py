@@ -50,4 +50,8 @@ def stopped_by_signals(processes: ProcessTable) -> Iterator[None]:
             signal.signal(number, handler)
     if received:
         name = signal.Signals(received[0]).name
-        raise StoppedError(f"Stopped by {name}; what was under way was cleaned up.", signal_number=received[0])
+        raise StoppedError(
+            f"Stopped by {name}. What was not done by then has been cleaned up; what was done is on record.",
+            "See: vya-backupdb status.",
+            signal_number=received[0],
+        )

@@ -95,6 +95,8 @@ def plain_chunks(
             unpack,
             decryption if manifest.encryption is not None else None,
         ):
+            if decryption.processes.cancelled.is_set():
+                raise ArtifactError(f"{what} was not read to its end: the run was stopped.")
             if position + left_out < dump_end:
                 tail = (tail + chunk[: dump_end - position - left_out][-TAIL_BYTES:])[-TAIL_BYTES:]
             position += len(chunk)

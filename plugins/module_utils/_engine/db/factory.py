@@ -54,13 +54,19 @@ def create_dbms(instance: Instance, credential: Credential, processes: ProcessTa
     return DBMS[instance.dbms](instance, credential, processes)
 
 
-def table_filter(flavour: str, table: str) -> TableFilter:
-    """Return what leaves of a dump of a kind of server only what belongs to one table, named as in the inventory."""
+def table_filter(flavour: str, table: str, encoding: str = "UTF8") -> TableFilter:
+    """Return what leaves of a dump of a kind of server only what belongs to one table.
+
+    Args:
+        flavour: The kind of server.
+        table: The table as in the inventory.
+        encoding: That of the dump, by the server's name.
+    """
     if flavour == "postgresql":
         from .postgresql_loading import PostgreSqlLoading
         from .postgresql_table_filter import PostgreSqlTableFilter
 
-        return PostgreSqlTableFilter(table, PostgreSqlLoading())
+        return PostgreSqlTableFilter(table, PostgreSqlLoading(), encoding)
     from .mysql_loading import MySqlLoading
     from .mysql_table_filter import MySqlTableFilter
 

@@ -110,10 +110,11 @@ class MySql(Dbms):
 
         return query
 
-    def _execute(self, statement: str) -> None:
+    def _execute(self, *statements: str) -> None:
         with connect(self._engine.connect, self.instance, self.redactor) as connection:
             connection.detach()
-            connection.exec_driver_sql(literally(statement))
+            for statement in statements:
+                connection.exec_driver_sql(literally(statement))
 
     @functools.cached_property
     def _server(self) -> Server:
@@ -353,7 +354,8 @@ class MySql(Dbms):
         """Drop a database; one that is read-only is made writable first."""
         if database_settings(self._rows, self._server, database).get("read_only") == "True":
             self._execute(f"ALTER DATABASE {quote_name(database)} READ ONLY = 0")
-        self._execute(f"DROP DATABASE {quote_name(database)}")
+        # A foreign key of another database would stop MariaDB half-way, with some of the tables gone.
+        self._execute("SET SESSION foreign_key_checks = 0", f"DROP DATABASE {quote_name(database)}")
 
     def accounts(self, database: str, settings: Mapping[str, Any], passwords: bool) -> Accounts:
         """Return the accounts that have grants on a database or define objects of it."""

@@ -41,6 +41,7 @@ class MySqlTableFilter(TableFilter):
         if defined is None:
             return False
         kind, _type, name = defined
+        self.defined = self.defined or (kind == "table" and name == self._name)
         return (kind == "table" and name == self._name) or (
             kind == "trigger" and trigger_table(statement) == self._name
         )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import ClientError, DamageError, DumpError
+from ..errors import ArtifactError, ClientError, DamageError, DumpError
 from ..utils.processes import Command, ProcessTable
 from .base import Check, Client, DumpPlan, Inspection
 from .clients import postgresql_client
@@ -91,6 +91,8 @@ class PostgreSqlDirectory:
         """Return the lines of the table of contents.
 
         Raises:
+            ArtifactError: What reads it was ended.
+            ClientError: What reads it cannot be run.
             DamageError: It cannot be read.
         """
         if directory not in self._read:
@@ -103,6 +105,8 @@ class PostgreSqlDirectory:
             code, output, errors = self._processes.run(command, _LIST_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as exc:
             raise ClientError(f"{self._client.path} cannot be run: {exc}.") from None
+        if self._processes.cancelled.is_set() or code < 0:  # which says nothing of the directory
+            raise ArtifactError(f"{directory} was not read to its end: {self._client.path} was ended.")
         if code != 0 or errors:
             raise DamageError(f"The table of contents of {directory} cannot be read: {errors or 'no reason given'}")
         return [line for line in output.split("\n") if line and not line.startswith(";")]

@@ -97,9 +97,7 @@ class PostgreSqlPartFilter(PartFilter):
         named = [written for written, name in found.tables.items() if name in self.tables]
         self._chosen.update(named, *map(found.all_partitions, named))
         self.tables = {found.tables[table] for table in self._chosen}
-        # As the comments before rows have them: in one line, read as Latin-1.
-        lines = [re.sub(r"[\r\n]", " ", name) for name in self.tables]
-        self._keys = {line.encode(self._codec, errors="replace").decode("latin-1") for line in lines}
+        self._keys = {sql.named_in_comments(name, self._codec) for name in self.tables}
 
     def is_key(self, key: str) -> bool:
         """Tell whether the rows pass that follow such a comment."""

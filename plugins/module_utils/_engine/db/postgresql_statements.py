@@ -225,6 +225,11 @@ def codec_of(encoding: str) -> str:
         return "utf-8"
 
 
+def named_in_comments(name: str, codec: str) -> str:
+    """Return a name as the comments of a dump have it: in one line, in the dump's encoding, and read as Latin-1."""
+    return re.sub(r"[\r\n]", " ", name).encode(codec, errors="replace").decode("latin-1")
+
+
 def _tag(text: bytes, tag: bytes) -> bytes:
     while tag in text:
         tag = tag[:-1] + b"_$"

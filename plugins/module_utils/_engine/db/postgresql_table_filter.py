@@ -9,6 +9,7 @@ import re
 
 from .postgresql_dump import PostgreSqlDumpReader
 from .postgresql_loading import PostgreSqlLoading
+from .postgresql_statements import codec_of, named_in_comments
 from .table_filter import TableFilter
 
 _ENTRY = re.compile(r"(.*); Type: ([A-Z ]+); Schema: (.*); Owner: .*\Z", re.DOTALL)
@@ -24,15 +25,16 @@ class PostgreSqlTableFilter(TableFilter):
 
     reader: PostgreSqlDumpReader
 
-    def __init__(self, table: str, loading: PostgreSqlLoading) -> None:
+    def __init__(self, table: str, loading: PostgreSqlLoading, encoding: str = "UTF8") -> None:
         """Begin.
 
         Args:
             table: Schema and name, joined by a dot.
             loading: What is known of the dump.
+            encoding: That of the dump, by the server's name.
         """
         super().__init__(loading)
-        self._table = table.encode("utf-8").decode("latin-1")  # as the dump's reader takes it
+        self._table = named_in_comments(table, codec_of(encoding))
         self._belongs: re.Pattern[bytes] | None = None
 
     def is_key(self, key: str) -> bool:
@@ -50,6 +52,7 @@ class PostgreSqlTableFilter(TableFilter):
         if self._is_entry(entry, "TABLE") and statement.startswith((b"CREATE ", b"ALTER ")):
             created = _CREATE.match(statement)
             if created:
+                self.defined = True
                 self._belongs = re.compile(
                     rb"(?:COPY |CREATE (?:UNIQUE )?INDEX "
                     + _IDENTIFIER

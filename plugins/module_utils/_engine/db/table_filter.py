@@ -97,4 +97,12 @@ class DumpFilter(abc.ABC):
 
 
 class TableFilter(DumpFilter):
-    """Lets pass what belongs to one table, and the settings of the session."""
+    """Lets pass what belongs to one table, and the settings of the session.
+
+    Attributes:
+        defined: Whether the table's definition has passed.
+    """
+
+    def __init__(self, loading: Loading) -> None:
+        super().__init__(loading)
+        self.defined = False

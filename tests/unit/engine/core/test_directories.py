@@ -252,6 +252,20 @@ def test_files_that_are_missing_added_cut_or_exchanged_are_found(
     assert any(str(artifact) in problem for problem in summarize_host(host.context).problems)
 
 
+def test_a_client_that_does_not_take_what_was_sealed_is_no_damage(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifact = make_directory(host)
+
+    class Refusing(Format):
+        def parts(self, directory: Path) -> list[Part]:
+            raise DamageError(f"The table of contents of {directory} cannot be read: libpq is missing")
+
+    monkeypatch.setitem(directory_module.DIRECTORY_FORMATS, "postgresql", Refusing)
+    result = verify(host, artifact)
+    assert result.outcome == FAILED
+    assert "could not be read back, although its table of contents is what it was" in result.error
+    assert find_artifact(artifact).damage is None
+
+
 def test_an_artifact_of_an_unknown_strategy_is_not_called_damaged(host: Any) -> None:
     artifact = host.artifact(strategy="telepathic")
     assert "does not know" in str(verify(host, artifact).error)

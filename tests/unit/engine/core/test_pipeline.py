@@ -322,6 +322,22 @@ def test_a_client_gets_all_and_its_end_decides(tmp_path: Path) -> None:
         load("cat >/dev/null; sleep 60", iter((b"x",)), SECOND)
 
 
+def test_what_a_client_has_taken_is_in_the_server_also_if_it_was_to_be_stopped_just_then() -> None:
+    processes = ProcessTable()
+
+    def chunks() -> Iterator[bytes]:
+        yield b"COMMIT;"
+        processes.cancelled.set()
+
+    loaded = load_chunks(processes, shell("cat >&2"), chunks(), stall_timeout=MINUTE, explain=lambda text: text)
+    assert loaded == "COMMIT;"
+
+
+def test_a_client_that_ends_well_before_it_has_taken_all_has_not_loaded_it() -> None:
+    with pytest.raises(RestoreError, match="ended before it had taken all"):
+        load("head -c 10 >/dev/null", iter((b"x" * 5_000_000,)))
+
+
 def test_a_client_that_the_server_works_for_is_waited_for(tmp_path: Path) -> None:
     asked = []
 

@@ -16,8 +16,15 @@ from vya_backupdb.db.base import Client, Origin, Server
 from vya_backupdb.db.compatibility import Clients
 from vya_backupdb.db.directory import DirectoryOptions
 from vya_backupdb.db.postgresql import PostgreSql
-from vya_backupdb.db.postgresql_directory import LISTS, by_hand, check_directory_dump, dump_options, load_options
-from vya_backupdb.errors import ClientError
+from vya_backupdb.db.postgresql_directory import (
+    LISTS,
+    PostgreSqlDirectory,
+    by_hand,
+    check_directory_dump,
+    dump_options,
+    load_options,
+)
+from vya_backupdb.errors import ArtifactError, ClientError, DamageError
 from vya_backupdb.security.credentials import Credential
 from vya_backupdb.utils.processes import ProcessTable
 
@@ -76,3 +83,24 @@ def test_no_process_that_loads_waits_for_its_commits_to_reach_the_disk(monkeypat
     *archives, settings = driver.directory_load("shop", Path("/a"), Origin({}, {"version": "17.6"}, {}, {}), 2)
     assert [call.environment.get("PGOPTIONS") for call in archives] == ["-c synchronous_commit=off"] * len(LISTS)
     assert settings.environment["PGDATABASE"] == "shop"
+
+
+def listing(tmp_path: Path, script: str, processes: ProcessTable) -> PostgreSqlDirectory:
+    """What understands directories by a client that is a script."""
+    client = tmp_path / "pg_restore"
+    client.write_text(f"#!/bin/sh\n{script}\n")
+    client.chmod(0o755)
+    return PostgreSqlDirectory(Client(str(client), "postgresql", "17.6", (17, 6)), processes)
+
+
+def test_a_client_that_was_ended_says_nothing_of_the_directory(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="was not read to its end") as killed:
+        listing(tmp_path, "kill -TERM $$", ProcessTable()).contents(tmp_path)
+    stopped = ProcessTable()
+    stopped.cancel()
+    with pytest.raises(ArtifactError, match="was not read to its end") as cancelled:
+        listing(tmp_path, "sleep 600", stopped).contents(tmp_path)
+    assert not isinstance(killed.value, DamageError)
+    assert not isinstance(cancelled.value, DamageError)
+    with pytest.raises(DamageError, match="cannot be read: no reason given"):
+        listing(tmp_path, "exit 1", ProcessTable()).contents(tmp_path)

@@ -99,3 +99,13 @@ CREATE UNIQUE INDEX "on public.a" ON public.b USING btree (c);
     unique = filtered(dump, "postgresql", "b", 1000)
     assert b"UNIQUE INDEX" in unique
     assert b"a_pkey" not in unique
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_table_whose_definition_has_not_passed_is_known(form: str) -> None:
+    flavour, prefix = ("postgresql", "public.") if form == "postgresql" else ("mariadb", "")
+    dump = FORMS[form]({"a": ["x"]})
+    for table, there in (("a", True), ("b", False)):
+        chosen = table_filter(flavour, prefix + table)
+        assert list(chosen.feed(dump))
+        assert chosen.defined is there
