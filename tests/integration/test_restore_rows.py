@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from servers import Host, Server
 
+from vya_backupdb.core import restore
 from vya_backupdb.errors import BackupDbError, ConfigError, RestoreError
 
 NAME = "vya_rows"
@@ -215,6 +216,24 @@ def test_tables_that_do_not_fit_get_no_rows(server: Server, host: Host, rows: st
             restored(host, server)
         return
     refused(host, server, reason)
+
+
+def test_a_client_that_is_ended_once_the_rows_are_in_is_not_said_to_have_added_none(
+    server: Server, host: Host, rows: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(host, server)
+    restored(host, server, content="schema")
+    load = restore.load_chunks
+
+    def ended(*arguments: Any, **more: Any) -> str:
+        load(*arguments, **more)
+        raise RestoreError("The restore was stopped.")
+
+    monkeypatch.setattr(restore, "load_chunks", ended)
+    with pytest.raises(RestoreError, match=r"Whether the rows were added to 'vya_rows_side', .*parent has rows"):
+        restored(host, server)
+    assert counted(server, "parent") == "3"
+    assert beside(host, server) == []
 
 
 @pytest.mark.parametrize("server", ["mysql"], indirect=True)

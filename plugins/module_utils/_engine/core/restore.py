@@ -336,10 +336,9 @@ class Restorer:
                 excused=lambda: at_work(dbms, target),
             )
         except BaseException as exc:
-            state = f"No rows were added to {target!r}."
-            if handed_over:  # the server may have been completing it just then
-                state = f"Whether the rows were added to {target!r}, its tables show: all of them, or none."
-            raise with_state(exc, self._discarded(dbms, beside, state)) from None
+            left = self._discarded(dbms, beside, "")
+            state = _added(copy, target) if handed_over else f"No rows were added to {target!r}."
+            raise with_state(exc, f"{state} {left}".rstrip()) from None
         left = self._discarded(dbms, beside, "")
         differences, unsure = look_at_rows(dbms, load, target, plan.jobs)
         left_out = () if plan.part.tables else copy.left_out(manifest.inventory)
@@ -521,6 +520,15 @@ def choose_artifact(
 def _row_copy(dbms: Dbms, manifest: Manifest, target: str, part: Part) -> RowCopy:
     tables = part.tables or manifest.inventory.get("table", ())
     return dbms.row_copy(target, tables, all_sequences=not part.tables)
+
+
+def _added(copy: RowCopy, target: str) -> str:
+    """Say whether rows are there that a client was ended with: the server may have been completing it just then."""
+    try:
+        copy.refuse_impossible()  # it wants empty tables, which these were
+    except BackupDbError as exc:
+        return f"Whether the rows were added to {target!r}, its tables show: all of them, or none. {exc.message}"
+    return f"No rows were added to {target!r}."
 
 
 def _room(dbms: Dbms, manifest: Manifest, replaced: Optional[str]) -> Iterator[str]:
