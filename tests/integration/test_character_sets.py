@@ -96,6 +96,40 @@ def test_every_character_set_comes_back(mysql: Server, host: Host) -> None:
         mysql.drop(NAME)
 
 
+def test_every_collation_comes_back(mysql: Server, host: Host) -> None:
+    full = "FULL_COLLATION_NAME" if mysql.flavour == "mariadb" else "COLLATION_NAME"
+    listed = mysql.sql(
+        f"SELECT CHARACTER_SET_NAME, {full} FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY"
+        f" WHERE CHARACTER_SET_NAME <> 'binary' ORDER BY 1, 2;"
+    )
+    known = [line.split("\t") for line in listed.splitlines()]
+    assert len(known) > 250
+    columns = [
+        f"`{collation}` varchar(8) CHARACTER SET {name} COLLATE {collation} DEFAULT 'u\\'{number}'"
+        for number, (name, collation) in enumerate(known)
+    ]
+    tables = [columns[start : start + 200] for start in range(0, len(columns), 200)]
+    mysql.create(
+        NAME,
+        "SET NAMES utf8mb4;"
+        + "".join(
+            f"CREATE TABLE t{number} ({', '.join(several)}, KEY ({several[0].split()[0]}));"
+            f"INSERT INTO t{number} () VALUES (), ();"
+            for number, several in enumerate(tables)
+        ),
+    )
+    copy = f"{NAME}_copy"
+    try:
+        before = mysql.fingerprint(NAME)
+        result = host.engine().backup(database_id=mysql.database_id, databases=[NAME]).results[0]
+        assert result.outcome == "success", result.error
+        host.engine().restore(database_id=mysql.database_id, database=NAME, target=copy)
+        assert compare(before, mysql.fingerprint(copy)) == []
+    finally:
+        mysql.drop(copy)
+        mysql.drop(NAME)
+
+
 def test_rows_that_are_not_taken_as_bytes_are_dumped_as_text(mysql: Server, host: Host) -> None:
     mysql.create(
         NAME,

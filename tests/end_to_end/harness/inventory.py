@@ -26,7 +26,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.add_representer(
-    _Verbatim, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"')  # type: ignore[no-untyped-call]
+    _Verbatim, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"')
 )
 
 

@@ -25,7 +25,7 @@ def record(name: str = "demo", **kwargs: object) -> state.FleetRecord:
         state.HostRecord("db2", "sid", "10.201.3.3", "sid-0"),
     ]
     made = state.FleetRecord(name, "10.201.3.0/24", os.getpid(), processes.start_time(os.getpid()) or "", hosts=hosts)
-    return dataclasses.replace(made, **kwargs)  # type: ignore[arg-type]
+    return dataclasses.replace(made, **kwargs)
 
 
 def test_a_base_is_named_by_suite_and_content() -> None:
@@ -44,7 +44,7 @@ def test_a_base_is_named_by_suite_and_content() -> None:
     ],
 )
 def test_any_change_of_the_recipe_makes_another_base(change: dict[str, str]) -> None:
-    assert dataclasses.replace(RECIPE, **change).key != RECIPE.key  # type: ignore[arg-type]
+    assert dataclasses.replace(RECIPE, **change).key != RECIPE.key
 
 
 def test_another_version_of_the_builder_makes_another_base(monkeypatch: pytest.MonkeyPatch) -> None:

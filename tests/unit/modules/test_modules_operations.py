@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -28,8 +29,10 @@ def engine(shared: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> Cal
 
     def replace(name: str, answer: Any) -> dict[str, Any]:
         called: dict[str, Any] = {}
+        signature = inspect.signature(getattr(shared("_engine.engine").Engine, name))
 
         def operation(self: Any, **arguments: Any) -> Any:
+            signature.bind(self, **arguments)  # what the real one would not take
             called.update(arguments)
             return answer() if callable(answer) else answer
 

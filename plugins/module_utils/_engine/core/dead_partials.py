@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import shutil
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from ..utils.files import remove_unlocked
 from .manifest import SUFFIX
 from .partial_directory import content_of, identity_of
 from .storage import PARTIAL_SUFFIX
+
+logger = logging.getLogger("vya_backupdb")
 
 
 def remove_dead_partials(directory: Path) -> list[Path]:
@@ -23,9 +25,11 @@ def remove_dead_partials(directory: Path) -> list[Path]:
     """
     removed = []
     for path in sorted(directory.glob(f"**/.*{PARTIAL_SUFFIX}")):
-        with contextlib.suppress(OSError):
+        try:
             if remove_unlocked(path, _remove_without_manifest):
                 removed.append(path)
+        except OSError as exc:  # no reason for a backup to fail, but it takes space until somebody sees to it
+            logger.warning("%s, which a run that died has left, could not be removed: %s", path, exc.strerror or exc)
     return removed
 
 

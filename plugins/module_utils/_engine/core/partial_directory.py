@@ -109,9 +109,11 @@ class PartialDirectory:
     def discard(self) -> None:
         """Remove whatever there is of it, and the directories made for it; harmless when repeated."""
         if self._descriptor >= 0:
-            for path in (self.final, self.path) if self._has_name else (self.path,):
+            paths = (self.final, self.path) if self._has_name else (self.path,)
+            for path in paths:
                 shutil.rmtree(path, ignore_errors=True)
-            self._marker.unlink(missing_ok=True)
+            if not any(path.exists() for path in paths):  # else the next run finds what is left by its marker
+                self._marker.unlink(missing_ok=True)
             self._close()
         for directory in reversed(self._created):
             with contextlib.suppress(OSError):  # another run may have put something there

@@ -44,11 +44,11 @@ class Clients:
     login_error: str | None = None
 
 
-def listed(names: Iterable[str], most: int = _NAMED) -> str:
+def listed(names: Iterable[str]) -> str:
     """Return names for a sentence, the first few in full."""
     ordered = sorted(set(names))
-    more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
-    return ", ".join(ordered[:most]) + more
+    more = f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else ""
+    return ", ".join(ordered[:_NAMED]) + more
 
 
 def _since(number: tuple[int, ...], first: Mapping[tuple[int, ...], int]) -> bool:

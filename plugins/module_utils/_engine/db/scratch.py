@@ -197,15 +197,17 @@ class ScratchServer(abc.ABC):
 
     def _fitting(self, paths: Sequence[str], digits: int, package: str) -> Client:
         """Return that of some programs whose make is right, and whose version to so many numbers."""
-        found = []
+        found, unusable = [], []
         for path in paths:
-            with contextlib.suppress(BackupDbError):
+            try:
                 found.append(examine_client(path, self._processes))
+            except BackupDbError as exc:
+                unusable.append(exc.message.rstrip("."))
         for program in found:
             if program.flavour == self._flavour and program.number[:digits] == self._number[:digits]:
                 return program
         wanted = ".".join(str(part) for part in self._number[:digits])
-        others = ", ".join(f"{program.path} is {program.version}" for program in found)
+        others = ", ".join([*(f"{program.path} is {program.version}" for program in found), *unusable])
         raise NotPossibleError(
             f"The artifact is of {self._flavour} {wanted}, and no server program of that is installed on this host"
             f"{f' ({others})' if others else ''}.",

@@ -32,7 +32,7 @@ def fsync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def make_directories(path: Path, mode: int = 0o750) -> list[Path]:
+def make_directories(path: Path) -> list[Path]:
     """Create a directory and its missing parents, each durable in its parent; return those created, outermost first.
 
     Raises:
@@ -46,7 +46,7 @@ def make_directories(path: Path, mode: int = 0o750) -> list[Path]:
     created = []
     for directory in reversed(missing):
         try:
-            directory.mkdir(mode=mode)
+            directory.mkdir(mode=0o750)
         except FileExistsError:  # another run made it meanwhile
             continue
         fsync_directory(directory.parent)

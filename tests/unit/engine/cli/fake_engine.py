@@ -9,6 +9,7 @@ As a program: ``fake_engine.py SCENARIO [ARGUMENT]...``, where SCENARIO is a JSO
 from __future__ import annotations
 
 import fcntl
+import inspect
 import json
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any, Optional
 
+from vya_backupdb.engine import Engine
 from vya_backupdb.errors import StoppedError
 
 
@@ -68,6 +70,7 @@ class FakeEngine:
             raise AttributeError(name)
 
         def method(**arguments: Any) -> Report:
+            inspect.signature(getattr(Engine, name)).bind(None, **arguments)  # what the real one would not take
             progress = arguments.pop("progress", None)
             self.calls.append((name, arguments))
             for event in self.progress if progress else ():

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import gzip
 import os
 import shutil
@@ -139,6 +140,37 @@ def test_a_discarded_directory_leaves_nothing(tmp_path: Path, sealed: bool) -> N
     partial.discard()
     partial.discard()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_what_could_not_be_discarded_is_found_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sealed: bool
+) -> None:
+    partial = PartialDirectory(tmp_path / "x.dump.d")
+    partial.add("toc.dat", b"1")
+    if sealed:
+        partial.seal()
+    with monkeypatch.context() as failing:
+        failing.setattr(shutil, "rmtree", lambda *_arguments, **_options: None)
+        partial.discard()
+    assert len(list(tmp_path.iterdir())) == 2
+    assert len(remove_dead_partials(tmp_path)) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_dead_writers_left_and_cannot_be_removed_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    partial = PartialDirectory(tmp_path / "x.dump.d")
+    partial.add("toc.dat", b"1")
+    os.close(partial._descriptor)
+
+    def fail(*_arguments: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(shutil, "rmtree", fail)
+    assert remove_dead_partials(tmp_path) == []
+    assert "x.dump.d.partial, which a run that died has left, could not be removed: Input/output error" in caplog.text
 
 
 def test_what_dead_writers_left_is_told_from_what_is_whole_or_not_theirs(tmp_path: Path) -> None:

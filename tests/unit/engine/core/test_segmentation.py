@@ -34,7 +34,7 @@ def test_nothing_is_lost_and_rows_are_where_they_are_said_to_be(
 ) -> None:
     make, reader = FORMS[form]
     dump = make(tables)
-    kept = segmented(reader(), dump, size)  # type: ignore[operator]
+    kept = segmented(reader(), dump, size)
     assert b"".join(data for _kind, _continued, data, _tables in kept.segments) == dump
     counted: dict[str, int] = {}
     for kind, _continued, _data, held in kept.segments:
@@ -49,8 +49,8 @@ def test_nothing_is_lost_and_rows_are_where_they_are_said_to_be(
 @given(tables=TABLES, size=st.integers(5, 400))
 def test_each_segment_is_whole_by_itself(form: str, tables: dict[str, list[str]], size: int) -> None:
     make, reader = FORMS[form]
-    for kind, continued, data, held in segmented(reader(), make(tables), size).segments:  # type: ignore[operator]
-        again = reader()  # type: ignore[operator]
+    for kind, continued, data, held in segmented(reader(), make(tables), size).segments:
+        again = reader()
         ended = data
         if form == "postgresql" and kind == ROWS:
             opening = f"--\n-- Data for Name: {next(iter(held))}\n--\n\n{continued}\n" if continued else ""

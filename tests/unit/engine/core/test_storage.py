@@ -117,6 +117,28 @@ def test_find_artifact_takes_either_path(tmp_path: Path) -> None:
         find_artifact(path)
 
 
+def test_content_and_name_are_made_durable_once_each_and_in_this_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    final = tmp_path / "day" / "x.sql.gz"
+    partial = PartialFile(final)
+    synced: list[tuple[str, bool]] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append((os.readlink(f"/proc/self/fd/{descriptor}"), final.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    for _piece in range(10):
+        partial.write(b"x" * 1000)
+    assert synced == []
+    partial.seal()
+    assert synced == [(str(partial.path), False), (str(final.parent), True)]
+    partial.settle()
+    assert len(synced) == 2
+
+
 def test_a_partial_file_never_has_the_final_name_before_it_is_sealed(tmp_path: Path) -> None:
     final = tmp_path / "a" / "b" / "x.sql.gz"
     partial = PartialFile(final)
@@ -294,6 +316,23 @@ def test_an_unreadable_manifest_is_named(tmp_path: Path) -> None:
     (tmp_path / ("x.sql.gz" + SUFFIX)).mkdir()
     with pytest.raises(ArtifactError, match="cannot be read"):
         read_manifest(tmp_path / ("x.sql.gz" + SUFFIX))
+
+
+def test_an_atomic_write_makes_the_content_durable_before_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "manifest"
+    path.write_bytes(b"old")
+    synced: list[tuple[bool, bytes]] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append((os.path.isdir(f"/proc/self/fd/{descriptor}"), path.read_bytes()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    write_atomically(path, b"new", 0o600)
+    assert synced == [(False, b"old"), (True, b"new")]
 
 
 def test_atomic_writes_keep_the_old_content_when_they_fail(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 # GNU General Public License v2.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-2.0.txt)
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Children never outlive the engine."""
+"""Children never outlive the engine, and what they write waits in large pipes."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import subprocess
@@ -51,3 +52,11 @@ def test_where_the_kernel_may_not_be_asked_clients_run_all_the_same(
         assert ProcessTable().run(Command(("/bin/echo", "here"))) == (0, "here\n", "")
     finally:
         processes._ending_with_us.cache_clear()
+
+
+def test_pipes_hold_what_a_client_sends_in_some_milliseconds() -> None:
+    command = Command(("/bin/sh", "-c", "cat"))
+    with ProcessTable().start(command, stdin=subprocess.PIPE) as child:
+        for stream in (child.process.stdin, child.process.stdout):
+            assert stream is not None
+            assert fcntl.fcntl(stream.fileno(), 1032) >= 1024 * 1024  # F_GETPIPE_SZ, fcntl(2)
