@@ -369,7 +369,7 @@ class Engine:
         Raises:
             BackupDbError: There is no such artifact.
         """
-        from .core.restore import choose_artifact
+        from .core.artifact_choice import choose_artifact
 
         return ContentsReport.of(choose_artifact(self._context.storage, database_id, database, artifact, before))
 
@@ -394,8 +394,8 @@ class Engine:
         Raises:
             BackupDbError: There is no such artifact or table, it is damaged, or it cannot be decrypted.
         """
+        from .core.artifact_choice import choose_artifact
         from .core.extraction import extract_table
-        from .core.restore import choose_artifact
 
         stored = choose_artifact(self._context.storage, database_id, database, artifact, before)
         with artifact_in_use(stored.path):

@@ -16,6 +16,7 @@ from ..errors import BackupDbError, DatabaseLostError
 from ..reports import RestoreReport
 from ..utils.clock import to_text
 from .accounts import NONE
+from .artifact_choice import choose_artifact
 from .backup import BackupJob, BackupResult, BackupRunner, ProgressCallback
 from .catalog import SUCCESS
 from .context import Context
@@ -23,7 +24,8 @@ from .encryption import refuse_unopenable
 from .locks import artifact_in_use, database_lock
 from .part import WHOLE, Part
 from .recovery import recover_restores
-from .restore import RestoreOutcome, RestorePlan, Restorer, choose_artifact
+from .restore import RestoreOutcome, Restorer
+from .restore_plan import RestorePlan, RestorePlanner
 from .stopping import stopped_by_signals
 from .verification import prove_new
 
@@ -103,9 +105,8 @@ def _plan(context: Context, request: RestoreRequest) -> RestorePlan:
     request.part.refuse_impossible(request.database, request.target, request.overwrite)
     stored = choose_artifact(context.storage, request.database_id, request.database, request.artifact, request.before)
     policy = context.config.policy_of(request.database_id, request.database)
-    restorer = Restorer(context.processes, context.clock, context.decryption)
     dbms = context.connect(instance)
-    plan = restorer.plan(
+    plan = RestorePlanner(context.processes, context.decryption).plan(
         stored,
         dbms,
         request.name,

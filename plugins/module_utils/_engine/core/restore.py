@@ -13,69 +13,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Optional
 
-from ..config import Limits
-from ..db.base import Dbms, Origin
+from ..db.base import Dbms
 from ..db.row_copy import RowCopy
-from ..errors import ArtifactError, BackupDbError, ConfigError, DatabaseLostError, RestoreError, ServerError, with_state
-from ..utils.clock import Clock, to_text
+from ..errors import BackupDbError, DatabaseLostError, RestoreError, ServerError, with_state
+from ..utils.clock import Clock
 from ..utils.processes import ProcessTable
-from .accounts import NONE, NewAccounts, lacking, names_of
+from .accounts import NewAccounts
 from .backup import BackupResult, Progress, ProgressCallback
 from .comparison import inventory_differences, refuse_differences, row_differences
 from .encryption import Decryption
-from .extraction import refuse_missing
-from .loads import Load, LoadTask, load_of
-from .manifest import Manifest
-from .owners import mapped_settings, refuse_unmappable
-from .part import WHOLE, Part
-from .part_load import part_load_of
+from .loads import Load
 from .pipeline import load_chunks
 from .recovery import BESIDE, EXISTED, MADE, OLD, SAFETY
+from .restore_plan import RestorePlan, data_directory_of, load_of_plan, row_copy_of
 from .restored import Findings, look_at_definitions, look_at_rows, refuse_other_objects
-from .space import room_for_restore, shortage
-from .storage import Storage, StoredArtifact, find_artifact
+from .space import shortage
+from .storage import StoredArtifact, find_artifact
 from .watching import at_work
 
 _SIDE_NAME = "{name}_{purpose}_{moment:%Y%m%d%H%M%S}"
 _LONGEST_NAME = 63  # bytes, PostgreSQL's NAMEDATALEN - 1
-_DENSEST = 3  # as often as its own size on a disk do servers hold text, at most: they may compress it
 _NOTHING_LEFT = "Nothing was left behind."
 _IN_PLACE = "The restored database is in its place all the same."
 _SERVER_SECONDS = 120  # more than a server takes that its supervisor starts again
-
-
-@dataclass(frozen=True)
-class RestorePlan:
-    """What a restore is going to do.
-
-    Attributes:
-        stored: The artifact.
-        dbms: The server that takes it.
-        target: The database that it becomes.
-        exists: Whether there is a database of that name, which will be replaced.
-        stall_timeout: Longest time without progress.
-        warnings: What is to be thought of first, in sentences.
-        jobs: How many processes may load at a time.
-        part: Which part of the artifact is restored.
-        accounts: The accounts that are made first.
-        owners: By what accounts are called in the artifact, what they are to be called.
-    """
-
-    stored: StoredArtifact
-    dbms: Dbms
-    target: str
-    exists: bool
-    stall_timeout: timedelta
-    warnings: tuple[str, ...] = ()
-    jobs: int = 1
-    part: Part = WHOLE
-    accounts: tuple[str, ...] = ()
-    owners: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,100 +69,6 @@ class Restorer:
         self._processes = processes
         self._clock = clock
         self._decryption = decryption
-
-    def plan(
-        self,
-        stored: StoredArtifact,
-        dbms: Dbms,
-        target: str,
-        overwrite: bool,
-        limits: Limits,
-        jobs: Optional[int] = None,
-        part: Part = WHOLE,
-        accounts: str = NONE,
-        owners: Optional[Mapping[str, str]] = None,
-    ) -> RestorePlan:
-        """Examine whether a restore can be made; changes nothing.
-
-        Args:
-            stored: The artifact.
-            dbms: The server that takes it.
-            target: The name to restore into.
-            overwrite: Whether an existing target may be replaced.
-            limits: Of the policy.
-            jobs: How many processes may load at a time, where that is not what the policy says.
-            part: Which part of the artifact is restored.
-            accounts: Which accounts of the artifact are made: ``missing`` or ``none``.
-            owners: By what accounts are called in the artifact, what they are to be called.
-
-        Raises:
-            RestoreError: The server cannot take the artifact, or the target exists and may not be overwritten.
-            CredentialsError: The artifact is encrypted, and there is no identity.
-            ArtifactError: It does not hold the part, or parts of it cannot be restored.
-            ConfigError: There is no such number of processes.
-        """
-        if jobs is not None and jobs < 1:
-            raise ConfigError(
-                f"A restore by {jobs} processes is none.", "Give 1 or more jobs, or leave the number out."
-            )
-        if not target or "\0" in target:
-            raise RestoreError("The name of the database to restore into is empty or impossible.")
-        manifest = stored.manifest
-        refuse_missing(stored, part.tables)
-        if manifest.encryption is not None:
-            self._decryption.identity_for(f"The artifact {stored.path}")
-        owners = owners or {}
-        made, left_out = lacking(dbms, manifest, accounts, owners)
-        refuse_unmappable(dbms, manifest, part, owners, made)
-        settings = mapped_settings(manifest.settings, owners)
-        origin = Origin(manifest.dbms, manifest.tool, settings, manifest.inventory, names_of(manifest), made)
-        dbms.refuse_incompatible(origin, target)
-        dbms.load_command(target)
-        exists = target in dbms.all_databases()
-        if not part.definitions:
-            return self._plan_rows(stored, dbms, target, exists, limits, part, made, left_out)
-        if exists and not overwrite:
-            raise RestoreError(
-                f"The database {target!r} exists on {dbms.instance.database_id}; nothing was changed.",
-                (
-                    "Ask for overwriting explicitly, or restore into another name."
-                    if part.is_whole
-                    else "Restore into another name."
-                ),
-            )
-        room = _room(dbms, manifest, target if exists else None) if part.is_whole else ()
-        warnings = (*left_out, *room, *(_connected(dbms, target) if exists else ()))
-        jobs, stall = jobs or limits.jobs, limits.stall_timeout
-        plan = RestorePlan(stored, dbms, target, exists, stall, warnings, jobs, part, made, owners)
-        if not part.is_whole:
-            self._load_of(plan, stored)  # refuses an artifact of which parts cannot be loaded
-        return plan
-
-    def _plan_rows(
-        self,
-        stored: StoredArtifact,
-        dbms: Dbms,
-        target: str,
-        exists: bool,
-        limits: Limits,
-        part: Part,
-        accounts: tuple[str, ...],
-        warnings: tuple[str, ...],
-    ) -> RestorePlan:
-        """Examine whether rows can be added to tables of a database."""
-        if not exists:
-            raise RestoreError(
-                f"There is no database {target!r} on {dbms.instance.database_id} that rows could be added to.",
-                "Restore the definitions first (content schema), or everything.",
-            )
-        manifest = stored.manifest
-        copy = _row_copy(dbms, manifest, target, part)
-        copy.refuse_impossible()
-        if not part.tables:
-            warnings = (*warnings, *_room(dbms, manifest, None), *copy.left_out(manifest.inventory))
-        plan = RestorePlan(stored, dbms, target, False, limits.stall_timeout, warnings, part=part, accounts=accounts)
-        self._load_of(plan, stored)
-        return plan
 
     def restore(
         self,
@@ -311,7 +182,7 @@ class Restorer:
     def _add_rows(self, plan: RestorePlan, load: Load, leave: Leave, tell: ProgressCallback) -> RestoreOutcome:
         dbms, target, manifest = plan.dbms, plan.target, plan.stored.manifest
         beside = self._side_name(target, "restore", dbms.all_databases())
-        copy = _row_copy(dbms, manifest, target, plan.part)
+        copy = row_copy_of(dbms, manifest, target, plan.part)
         leave({BESIDE: beside})
         handed_over = False
 
@@ -419,25 +290,11 @@ class Restorer:
         return f"The old database {plan.target!r} was brought back from its safety backup {safety.path}.", False
 
     def _load_of(self, plan: RestorePlan, stored: StoredArtifact) -> Load:
-        wanted = stored is plan.stored  # else the old state comes back as it was, in the way that asks for least
-        task = LoadTask(
-            self._processes,
-            plan.dbms,
-            stored,
-            plan.jobs,
-            plan.stall_timeout,
-            self._decryption,
-            plan.owners if wanted else {},
-            keys_later=wanted,
-        )
-        if plan.part.is_whole:
-            return load_of(task)
-        tables = stored.manifest.inventory.get("table", ())
-        return part_load_of(task, plan.part if plan.part.definitions else plan.part.with_definitions(tables))
+        return load_of_plan(plan, stored, self._processes, self._decryption)
 
     def _run(self, plan: RestorePlan, load: Load, database: str, tell: ProgressCallback) -> tuple[str, ...]:
         total = load.stored.manifest.plain_bytes
-        directory = _data_directory(plan.dbms)
+        directory = data_directory_of(plan.dbms)
         try:
             remarks = load.load(
                 database,
@@ -480,48 +337,6 @@ class Restorer:
         return state
 
 
-def choose_artifact(
-    storage: Storage, database_id: str, database: str, artifact: Optional[Path], before: Optional[datetime]
-) -> StoredArtifact:
-    """Return the artifact at a path, else the newest of a database, else its newest made at or before a moment.
-
-    Raises:
-        ArtifactError: There is none.
-        ConfigError: Path and moment were both given, or the artifact is of another database.
-    """
-    if artifact is not None and before is not None:
-        raise ConfigError("An artifact's path and a moment were both given.", "Give one of them.")
-    if artifact is not None:
-        stored = find_artifact(artifact)
-        origin = stored.manifest.database
-        if origin != database:
-            raise ConfigError(
-                f"The artifact {stored.path} is of the database {origin!r}, not of {database!r}.",
-                f"Name {origin!r} as the database, and {database!r} as the target if that is meant.",
-            )
-        return stored
-    found = storage.artifacts(database_id, database)
-    if not found:
-        raise ArtifactError(
-            f"There is no artifact of {database_id}/{database} below {storage.root / storage.hostname}.",
-            "List what exists: vya-backupdb list.",
-        )
-    if before is None:
-        return found[0]
-    fitting = [stored for stored in found if stored.manifest.created_at <= before]
-    if not fitting:
-        raise ArtifactError(
-            f"No artifact of {database_id}/{database} is from {to_text(before)} or earlier;"
-            f" the oldest is from {to_text(found[-1].manifest.created_at)}."
-        )
-    return fitting[0]
-
-
-def _row_copy(dbms: Dbms, manifest: Manifest, target: str, part: Part) -> RowCopy:
-    tables = part.tables or manifest.inventory.get("table", ())
-    return dbms.row_copy(target, tables, all_sequences=not part.tables)
-
-
 def _added(copy: RowCopy, target: str) -> str:
     """Say whether rows are there that a client was ended with: the server may have been completing it just then."""
     try:
@@ -529,32 +344,6 @@ def _added(copy: RowCopy, target: str) -> str:
     except BackupDbError as exc:
         return f"Whether the rows were added to {target!r}, its tables show: all of them, or none. {exc.message}"
     return f"No rows were added to {target!r}."
-
-
-def _room(dbms: Dbms, manifest: Manifest, replaced: Optional[str]) -> Iterator[str]:
-    """Refuse what the server's disk surely cannot take; yield a warning where that is in doubt."""
-    directory = _data_directory(dbms)
-    if directory is not None:
-        freed = 0 if dbms.can_rename or replaced is None else dbms.databases().get(replaced, 0)
-        expected = manifest.server_bytes or manifest.plain_bytes
-        warning = room_for_restore(directory, min(manifest.plain_bytes // _DENSEST, expected), expected, freed)
-        if warning:
-            yield warning
-
-
-def _data_directory(dbms: Dbms) -> Optional[Path]:
-    """Return where a server of this host keeps its data; None where it is elsewhere or does not say."""
-    return dbms.data_directory() if dbms.instance.is_local else None
-
-
-def _connected(dbms: Dbms, target: str) -> Iterator[str]:
-    """Yield a warning that names those who are connected to a database that is to be replaced."""
-    found = dbms.connections(target)
-    if found:
-        who = ", ".join(f"{name} ({count})" for name, count in list(found.items())[:5])
-        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-        what_becomes = "Those connections will be ended" if dbms.can_rename else "What they do meanwhile is lost"
-        yield f"Connected to {target!r}: {who}{more}. {what_becomes}."
 
 
 def _wait_for(dbms: Dbms) -> None:
