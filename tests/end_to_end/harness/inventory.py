@@ -25,9 +25,7 @@ class _Dumper(yaml.SafeDumper):
     pass
 
 
-_Dumper.add_representer(
-    _Verbatim, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"')
-)
+_Dumper.add_representer(_Verbatim, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"'))
 
 
 def nightly() -> dict[str, Any]:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from .loading import Later, LaterFinder
-from .mysql_dump import COMMENTS, MySqlDumpReader, defined_object, table_name
+from .mysql_dump import MySqlDumpReader
+from .mysql_statements import COMMENTS, defined_object, table_name
 
 # As in mysql_dump, a text can match these patterns in one way only. None of them goes beyond a line: the server writes
 # each column, key and constraint on one of its own, so that a name or text with a line's end in it is not recognised.

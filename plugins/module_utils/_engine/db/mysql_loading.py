@@ -10,8 +10,9 @@ from typing import Optional
 
 from .dump_reader import DumpReader
 from .loading import Loading
-from .mysql_dump import COMMENTS, MySqlDumpReader
+from .mysql_dump import MySqlDumpReader
 from .mysql_keys import MySqlKeys
+from .mysql_statements import COMMENTS
 
 _SETTING = re.compile(
     COMMENTS + rb"(?:/\*M?!\d+ )?SET\s+(?!GLOBAL|PERSIST|PASSWORD|DEFAULT|@@GLOBAL|@@PERSIST)", re.IGNORECASE

@@ -9,8 +9,9 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 
 from ..errors import RestoreError
-from .mysql_dump import MySqlDumpReader, defined_object, trigger_table
+from .mysql_dump import MySqlDumpReader
 from .mysql_loading import MySqlLoading
+from .mysql_statements import defined_object, trigger_table
 from .part_filter import PartFilter
 
 _DELIMITER = b"DELIMITER "

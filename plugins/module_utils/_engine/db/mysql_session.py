@@ -23,11 +23,12 @@ from .dump_reader import Cut
 from .dump_session import COUNTED, DumpFacts, DumpSession
 from .dump_share import DumpShare
 from .figures import Figures
-from .mysql_dump import Definition, MySqlDumpReader
+from .mysql_dump import MySqlDumpReader
 from .mysql_inspection import Query, read_columns, read_inventory, tables_kept_elsewhere
 from .mysql_loading import MySqlLoading
 from .mysql_moment import LockedMoment, locked, parted, read_sizes, shared_out
 from .mysql_position import Point, current_point, position_of
+from .mysql_statements import Definition
 
 Inventory = Mapping[str, list[str]]
 # Well below what Linux takes as arguments (2 MiB by default, execve(2)), which has to hold the environment too.

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from .mysql_dump import defined_object, trigger_table
 from .mysql_loading import MySqlLoading
+from .mysql_statements import defined_object, trigger_table
 from .table_filter import TableFilter
 
 _DELIMITER = b"DELIMITER "

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vya_backupdb.db import mysql_dump
-from vya_backupdb.db.mysql_dump import MySqlDumpReader, defined_object
+from vya_backupdb.db.mysql_dump import MySqlDumpReader
+from vya_backupdb.db.mysql_statements import defined_object
 
 HEADER = (
     "/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump 10.19\n--\n-- Host: localhost    Database: shop\n\n"
