@@ -77,7 +77,7 @@ class Turns:
                 self._place("host", self._config.max_dumps, deadline, tell),
             ):
                 # While a place was waited for, the server may have become busy.
-                if said or not limited or not self._busyness(dbms, hold_back):
+                if said or not limited or not _busyness_of(dbms, hold_back):
                     yield said
                     return
 
@@ -127,11 +127,12 @@ class Turns:
 
     def _calm(self, dbms: Dbms, hold_back: HoldBack, tell: Tell) -> Optional[str]:
         """Wait until the server is not busy; return how it is where the dump is to be made all the same."""
-        proceed = hold_back.then == "proceed"
+        proceed, key = hold_back.then == "proceed", (dbms.instance.database_id, hold_back)
         try:
-            while busy := self._busyness(dbms, hold_back):
-                waited = time.monotonic() - self._busy_since[dbms.instance.database_id, hold_back]
-                left = hold_back.wait.total_seconds() - waited
+            while busy := _busyness_of(dbms, hold_back):
+                # Kept for the other databases of this server, until it is found less busy.
+                since = self._busy_since.setdefault(key, time.monotonic())
+                left = since + hold_back.wait.total_seconds() - time.monotonic()
                 if left <= 0:
                     said = f"The server {dbms.instance.database_id} was busy for {hold_back.wait}: {busy}"
                     if proceed:
@@ -146,28 +147,24 @@ class Turns:
             if proceed:
                 return f"{exc.message} It was dumped all the same. {exc.hint}".rstrip()
             raise
+        self._busy_since.pop(key, None)
         return None
-
-    def _busyness(self, dbms: Dbms, hold_back: HoldBack) -> str:
-        """Say in what a server is busier than it may be, and keep in mind since when it has been without a pause."""
-        if not hold_back.wanted:
-            return ""
-        try:
-            busy = busyness(dbms.load(hold_back.replication_lag is not None), hold_back)
-        except PrivilegeError:
-            raise
-        except ServerError as exc:  # one that takes no more connections is as busy as can be
-            busy = f"it cannot be asked ({exc.message.rstrip('.')})"
-        key = (dbms.instance.database_id, hold_back)
-        if busy:
-            self._busy_since.setdefault(key, time.monotonic())
-        else:
-            self._busy_since.pop(key, None)
-        return busy
 
     def _pause(self, seconds: float) -> None:
         if self._wait(seconds):
             raise DumpError("The run was stopped before this database was begun.")
+
+
+def _busyness_of(dbms: Dbms, hold_back: HoldBack) -> str:
+    """Ask a server, and say in what it is busier than it may be, for the end of a sentence; empty if it is not."""
+    if not hold_back.wanted:
+        return ""
+    try:
+        return busyness(dbms.load(hold_back.replication_lag is not None), hold_back)
+    except PrivilegeError:
+        raise
+    except ServerError as exc:  # one that takes no more connections is as busy as can be
+        return f"it cannot be asked ({exc.message.rstrip('.')})"
 
 
 def busyness(load: Load, hold_back: HoldBack) -> str:

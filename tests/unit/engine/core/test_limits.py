@@ -147,6 +147,27 @@ def test_a_server_that_was_less_busy_meanwhile_is_waited_for_anew(tmp_path: Path
     assert clock.now == 2 * 200 * 5
 
 
+def test_several_databases_may_wait_for_a_server_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one of them finds out about it takes nothing away from another, at whatever moment."""
+    config = configured()
+    limits = Limits(hold_back={"running": 5, "wait": "30m"})
+    waiting = Turns(config, tmp_path, lambda _seconds: False)
+    idle = cast(Dbms, Server(config, Load(0)))
+    calls: list[int] = []
+
+    def monotonic() -> float:
+        calls.append(len(calls))
+        if len(calls) == 3:  # the first database was told that the server is busy, and another one is told no more
+            with waiting.taken(idle, limits) as busy:
+                assert busy is None
+        return 0.0
+
+    monkeypatch.setattr("vya_backupdb.core.turns.time.monotonic", monotonic)
+    with waiting.taken(cast(Dbms, Server(config, Load(9), Load(0))), limits) as busy:
+        assert busy is None
+    assert len(calls) > 3
+
+
 def test_no_longer_than_the_policy_says(tmp_path: Path, clock: Clock) -> None:
     config = configured()
     server = cast(Dbms, Server(config, Load(9)))
