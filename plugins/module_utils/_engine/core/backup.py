@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -223,12 +222,11 @@ class BackupRunner:
         pace = self._paces.get(job.policy.name)
         task = Task(self._context, dbms, job.database, job.policy, progress, pace.take if pace else lambda _count: None)
         dump = dump_of(task)
-        waiting = functools.partial(Progress, job.database_id, job.database)
-        turn = (
-            contextlib.nullcontext()
-            if job.at_once
-            else self._turns.taken(dbms, job.policy.limits, lambda phase: tell(waiting(phase)))
-        )
+
+        def waiting(phase: str) -> None:
+            tell(Progress(job.database_id, job.database, phase))
+
+        turn = contextlib.nullcontext() if job.at_once else self._turns.taken(dbms, job.policy.limits, waiting)
         with turn as busy, dump.session() as session:
             size = session.inspection.size_bytes
             expected = estimate(self._context.catalog, job.database_id, job.database, size)

@@ -12,15 +12,14 @@ from typing import Optional
 from ..db.factory import table_filter
 from ..db.table_filter import DumpFilter
 from ..errors import ArtifactError, DamageError
-from ..utils.memory import PIECE_BYTES
 from .compression import plain_pieces
-from .encryption import Decryption, HashedFile, exchanged
+from .encryption import Decryption
 from .load_plan import rows_statement
 from .manifest import Segment
-from .packed import Packed, opened, opened_file, unreadable
+from .packed import Packed, opened
 from .segmentation import ROWS
 from .storage import StoredArtifact
-from .verification import refuse_unknown
+from .verification import refuse_unknown, verify_checksum
 
 _LEFT_OUT = ("preamble", "postamble")  # settings of the database, grants
 
@@ -52,7 +51,7 @@ def extract_table(stored: StoredArtifact, table: str, decryption: Decryption) ->
     encoding = str(manifest.settings.get("encoding", "UTF8"))
     chosen = table_filter(manifest.dbms.get("flavour", ""), table, encoding)
     if manifest.encryption is None and manifest.compression.get("algorithm") == "none":
-        _refuse_other_content(stored)
+        verify_checksum(stored, decryption, lambda _done: None)
     with opened(stored, decryption) as packed:
         segments = manifest.segments
         yield from filtered(
@@ -63,18 +62,6 @@ def extract_table(stored: StoredArtifact, table: str, decryption: Decryption) ->
             f"Nothing of the table {table!r} was found in the dump, although its manifest names it.",
             "Restore the whole artifact into another name, and take it from there.",
         )
-
-
-def _refuse_other_content(stored: StoredArtifact) -> None:
-    with opened_file(stored) as descriptor:
-        file = HashedFile(descriptor)
-        try:
-            while file.read(PIECE_BYTES):
-                pass
-        except OSError as exc:
-            raise unreadable(f"The artifact {stored.path}", exc) from None
-        if file.sha256 != stored.manifest.sha256:
-            raise exchanged(f"The artifact {stored.path}")
 
 
 def refuse_missing(stored: StoredArtifact, tables: Sequence[str]) -> None:

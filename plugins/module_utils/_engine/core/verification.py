@@ -131,7 +131,7 @@ def _opened(stored: StoredArtifact) -> Iterator[int]:
 
 def _verify_stream(stored: StoredArtifact, decryption: Decryption, progress: Callable[[int], None]) -> str:
     if stored.manifest.encryption is not None and decryption.identity is None:
-        return _verify_checksum(stored, decryption, progress)
+        return verify_checksum(stored, decryption, progress)
     manifest, what = stored.manifest, f"The artifact {stored.path}"
     with _opened(stored) as descriptor, contextlib.ExitStack() as stack:
         file = HashedFile(descriptor)
@@ -149,8 +149,13 @@ def _verify_stream(stored: StoredArtifact, decryption: Decryption, progress: Cal
     return VERIFIED
 
 
-def _verify_checksum(stored: StoredArtifact, decryption: Decryption, progress: Callable[[int], None]) -> str:
-    """See that a file is the one that was sealed, where nobody can look into it."""
+def verify_checksum(stored: StoredArtifact, decryption: Decryption, progress: Callable[[int], None]) -> str:
+    """See that a file is the one that was sealed, without looking into it; arguments as of :func:`verify_artifact`.
+
+    Raises:
+        DamageError: It is damaged, cut off or exchanged.
+        ArtifactError: It cannot be read, or the run was stopped.
+    """
     manifest, done = stored.manifest, 0
     what = f"The artifact {stored.path}"
     with _opened(stored) as descriptor:
