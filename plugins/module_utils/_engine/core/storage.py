@@ -29,6 +29,7 @@ from .manifest import SUFFIX, Manifest, cannot_be_read, read_manifest
 from .marks import Mark, damage_path, hold_path, read_mark
 
 PARTIAL_SUFFIX = ".partial"
+_WRITEBACK_BYTES = 8 * 1024 * 1024  # so much is given to the disk at a time
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,7 @@ class PartialFile:
         self.path = final.with_name(f".{final.name}{PARTIAL_SUFFIX}")
         self._created: list[Path] = []
         self._has_name = False  # until then, a file of the final name is another writer's
+        self._written = self._on_its_way = 0  # bytes: all, and those of them that the disk was given
         try:
             self._created = make_directories(final.parent)
             if final.exists():
@@ -220,8 +222,18 @@ class PartialFile:
         try:
             while view:
                 view = view[os.write(self._descriptor, view) :]
+            self._written += len(data)
+            if self._written - self._on_its_way >= _WRITEBACK_BYTES:
+                self._begin_writeback()
         except OSError as exc:
             raise storage_error(exc, self.final.parent) from None
+
+    def _begin_writeback(self) -> None:
+        # Else the system keeps what it has room for until the sync at the end, which then waits for the disk.
+        # Pages that are not on the disk yet are not dropped by this, but begun to be written (Linux, mm/fadvise.c).
+        length = self._written - self._on_its_way
+        os.posix_fadvise(self._descriptor, self._on_its_way, length, os.POSIX_FADV_DONTNEED)
+        self._on_its_way = self._written
 
     def seal(self) -> None:
         """Make the content durable and give the file its final name, which no other file may have.

@@ -139,6 +139,31 @@ def test_content_and_name_are_made_durable_once_each_and_in_this_order(
     assert len(synced) == 2
 
 
+def test_the_disk_gets_a_file_while_it_grows_and_not_all_of_it_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial = PartialFile(tmp_path / "x.sql.gz")
+    given: list[tuple[int, int, int]] = []
+    advise = os.posix_fadvise
+
+    def noted(descriptor: int, offset: int, length: int, advice: int) -> None:
+        assert advice == os.POSIX_FADV_DONTNEED
+        given.append((offset, length, os.fstat(descriptor).st_size))
+        advise(descriptor, offset, length, advice)
+
+    monkeypatch.setattr(os, "posix_fadvise", noted)
+    for _piece in range(50):
+        partial.write(b"x" * 500_000)
+    assert len(given) == 2  # of 25 MB, eight and a little more at a time
+    position = 0
+    for offset, length, size in given:
+        assert (offset, offset + length) == (position, size)
+        position = size
+    partial.seal()
+    assert partial.final.stat().st_size == 25_000_000
+    partial.settle()
+
+
 def test_a_partial_file_never_has_the_final_name_before_it_is_sealed(tmp_path: Path) -> None:
     final = tmp_path / "a" / "b" / "x.sql.gz"
     partial = PartialFile(final)
