@@ -21,27 +21,23 @@ from ..utils.processes import Command, ProcessTable
 from . import mysql_accounts
 from .accounts import Accounts, Statement, unquoted_errors
 from .base import Check, Client, Dbms, DumpPlan, Inspection, Load, Origin, Server, version_number
-from .clients import known_options, knows_option, mysql_client
-from .connection import connect, in_words, literally, mysql_engine, mysql_socket
+from .connection import connect, in_words, literally, mysql_engine
 from .figures import Figures, without_figures
+from .mysql_calls import MySqlCalls
 from .mysql_examination import Examination
 from .mysql_figures import Moment, impatient, read_after, read_moment
-from .mysql_grants import Privilege, grant_statements, quote_name, quote_text, read_privileges
+from .mysql_grants import Privilege, quote_name, quote_text, read_privileges
 from .mysql_inspection import Query, database_settings, inspect_database
 from .mysql_load import read_load, works_long
 from .mysql_loading import MySqlLoading
 from .mysql_owners import with_definer, with_grantees
-from .mysql_position import SNAPSHOT_OPTION, current_point
+from .mysql_position import current_point
 from .mysql_restored import count_rows, refresh_statistics
 from .mysql_row_copy import MySqlRowCopy
 from .mysql_session import MySqlDumpSession
 
 SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
-# Views may call functions. Triggers and events must not act on what is being loaded.
-_DEFINITIONS = ["--routines"]
-_PROGRAMS = ["--triggers", "--events"]
 _LONGEST_STATEMENT = 4096
-MAX_PACKET = "1073741824"  # the largest that server and client know; rows above the default would abort a dump
 
 _CHATTER = re.compile(r"^\s*$|\[Warning\]|^(?:--\s*)?Warning:|^\[Note\]", re.IGNORECASE)
 _SERVER_SAYS = re.compile(r"ERROR \d+ \(")
@@ -122,6 +118,10 @@ class MySql(Dbms):
         flavour = "mariadb" if "mariadb" in version.lower() else "mysql"
         return Server(flavour, version.split("-", maxsplit=1)[0], version_number(version))
 
+    @functools.cached_property
+    def _calls(self) -> MySqlCalls:
+        return MySqlCalls(self.instance, self.credential, self.processes, self._server)
+
     def server(self) -> Server:
         """Connect and say what server this is."""
         return self._server
@@ -172,7 +172,7 @@ class MySql(Dbms):
 
     def plan_dump(self, database: str, inspection: Inspection) -> DumpPlan:
         """Plan a dump by ``mariadb-dump`` or ``mysqldump`` in one transaction, with everything that belongs to it."""
-        return self._plan(database, inspection, self._privileges(self._rows, database), writes_position=False)
+        return self._calls.dump(database, inspection, self._privileges(self._rows, database), writes_position=False)
 
     @contextlib.contextmanager
     def dump_session(self, database: str, contents: bool = False) -> Iterator[MySqlDumpSession]:
@@ -181,7 +181,7 @@ class MySql(Dbms):
             inspection = self._inspect(query, database)
             before = current_point(query, self._server)
             privileges = self._privileges(query, database)
-            plan = self._plan(database, inspection, privileges, writes_position=not before.reason)
+            plan = self._calls.dump(database, inspection, privileges, writes_position=not before.reason)
             moment, inspection = self._moment_if_free(query, database, contents, inspection, privileges)
 
         def figures(query: Query) -> Figures:
@@ -214,107 +214,9 @@ class MySql(Dbms):
         self.refuse_unfit(database)
         return read_privileges(query, database)
 
-    def _plan(
-        self, database: str, inspection: Inspection, privileges: Sequence[Privilege], *, writes_position: bool
-    ) -> DumpPlan:
-        flavour = self._server.flavour
-        client = mysql_client(flavour, "mariadb-dump", "mysqldump", self.processes, self._server.number)
-        options = [
-            "--single-transaction",
-            "--quick",
-            "--no-tablespaces",
-            # No client's lock may keep another from loading the same table, and a locked table whose default comes
-            # from a sequence could not be filled when loaded (error 1100).
-            "--skip-add-locks",
-            f"--max-allowed-packet={MAX_PACKET}",
-        ]
-        if flavour == "mysql":
-            # Masking policies belong to the server; the dump would drop them there before it makes them.
-            own = ["--set-gtid-purged=OFF", "--column-statistics=0", "--skip-masking-policies"]
-            options += known_options(client, own)
-        of_rows = [SNAPSHOT_OPTION] if flavour == "mariadb" and writes_position else []
-        if inspection.settings.get("system_versioned_tables"):
-            of_rows += known_options(client, ["--dump-history"])
-        # Rows pass byte by byte where that can be, so that no character is lost on the way through Unicode, and at half
-        # the cost; in definitions, texts of different character sets stand side by side, which only Unicode can hold.
-        form = ["--default-character-set=utf8mb4", "--hex-blob"]
-        form = form if inspection.text_only else ["--default-character-set=binary"]
-        calls = [
-            ["--default-character-set=utf8mb4", "--no-data", *_DEFINITIONS, "--skip-triggers"],
-            [*form, "--no-create-info", "--skip-triggers", *of_rows],
-            ["--default-character-set=utf8mb4", "--no-data", "--no-create-info", *_PROGRAMS],
-        ]
-        if inspection.in_one_call:
-            calls = [["--default-character-set=utf8mb4", "--hex-blob", *_DEFINITIONS, *_PROGRAMS, *of_rows]]
-        loader = "mariadb" if flavour == "mariadb" else "mysql"
-        return DumpPlan(
-            commands=tuple(
-                self._command(client.path, client.number, [*options, *call, "--", database]) for call in calls
-            ),
-            client_version=client.version,
-            preamble=self._preamble(inspection),
-            postamble=self._postamble(database, inspection, privileges),
-            restore_by_hand=f"{{unpacked}} | {loader} --binary-mode --comments"
-            " --default-character-set=utf8mb4 NEW_DATABASE",
-        )
-
-    def _preamble(self, inspection: Inspection) -> str:
-        settings = inspection.settings
-        clauses = [f"CHARACTER SET {settings['character_set']}", f"COLLATE {settings['collation']}"]
-        if settings.get("comment"):
-            clauses.append(f"COMMENT {quote_text(settings['comment'])}")
-        if settings.get("encryption") == "YES":
-            clauses.append("ENCRYPTION 'Y'")
-        return (
-            "-- Settings of the database itself, applied to the one that is selected\n"
-            f"ALTER DATABASE {' '.join(clauses)};\n"
-        )
-
-    def _postamble(self, database: str, inspection: Inspection, privileges: Sequence[Privilege]) -> str:
-        statements = grant_statements(privileges, database)
-        if inspection.settings.get("read_only") == "True":
-            statements.append("ALTER DATABASE READ ONLY = 1;\n")
-        if not statements:
-            return ""
-        return "-- Grants on the database and its objects, for those accounts that exist\n" + "".join(statements)
-
-    def _command(self, program: str, version: tuple[int, ...], arguments: list[str]) -> Command:
-        """A client's call: who and where in an option file that only this child can read, the rest as arguments."""
-        options = {"user": self.credential.username, "password": self.credential.password}
-        instance = self.instance
-        if instance.host:
-            options |= {"host": instance.host, "port": str(instance.port or 3306), "protocol": "TCP"}
-        else:
-            options |= {"socket": mysql_socket(instance), "protocol": "SOCKET"}
-        lines = ["[client]", *(f"{key}={_option_value(value)}" for key, value in options.items() if value)]
-        return Command(
-            (program, "--defaults-file={secret}", *self._tls_arguments(version), *arguments),
-            secret_file=("\n".join(lines) + "\n").encode("utf-8"),
-        )
-
-    def _tls_arguments(self, version: tuple[int, ...]) -> list[str]:
-        mode, ca_file = self.instance.tls_mode, self.instance.tls.ca_file
-        authority = [f"--ssl-ca={ca_file or '/etc/ssl/certs/ca-certificates.crt'}"] if mode == "verify" else []
-        if self._server.flavour == "mariadb":
-            return {"disabled": ["--skip-ssl"], "encrypt": ["--ssl", "--disable-ssl-verify-server-cert"]}.get(
-                mode, ["--ssl", "--ssl-verify-server-cert", *authority]
-            )
-        # Without TLS, caching_sha2_password over TCP needs the server's RSA key.
-        knows = knows_option("mysql", version, "--get-server-public-key")
-        plain = ["--ssl-mode=DISABLED", *(["--get-server-public-key"] if self.instance.host and knows else [])]
-        return {"disabled": plain, "encrypt": ["--ssl-mode=REQUIRED"]}.get(
-            mode, ["--ssl-mode=VERIFY_IDENTITY", *authority]
-        )
-
     def load_command(self, database: str) -> Command:
-        """Return the call of ``mariadb`` or ``mysql`` that loads SQL.
-
-        Line ends, NUL bytes and the comments in bodies of routines, triggers and events stay as they are.
-        """
-        client = mysql_client(self._server.flavour, "mariadb", "mysql", self.processes, self._server.number)
-        options = ["--batch", "--binary-mode", "--comments", "--default-character-set=utf8mb4"]
-        options.append(f"--max-allowed-packet={MAX_PACKET}")
-        return self._command(client.path, client.number, [*options, f"--database={database}"])
+        """Return the call of ``mariadb`` or ``mysql`` that loads SQL."""
+        return self._calls.load(database)
 
     @property
     def loading(self) -> MySqlLoading:
@@ -437,7 +339,7 @@ class MySql(Dbms):
 
     def _login_error(self, loader: Client) -> str:
         """Make the loading client log in, and return what it complained of."""
-        command = self._command(loader.path, loader.number, ["--batch", "--execute=SELECT 1"])
+        command = self._calls.command(loader.path, loader.number, ["--batch", "--execute=SELECT 1"])
         return self.login_error(command)
 
     def checks(self, databases: Sequence[str] | None = None) -> list[Check]:
@@ -470,9 +372,3 @@ class MySql(Dbms):
         """
         lines = [" ".join(line.split()) for line in stderr.splitlines() if not _CHATTER.search(line)]
         return [line for line in lines if _SERVER_SAYS.match(line)] or lines
-
-
-def _option_value(value: str) -> str:
-    """Write a value for an option file, quoted so that no character in it is special (MySQL manual, option files)."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{escaped}"'

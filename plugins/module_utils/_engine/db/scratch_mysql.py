@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import NotPossibleError
 from ..utils.processes import Child, Command
 from .base import Client
-from .mysql import MAX_PACKET
+from .mysql_calls import MAX_PACKET
 from .scratch import ScratchServer
 
 _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/usr/libexec:/usr/local/mysql/bin"

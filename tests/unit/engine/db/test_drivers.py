@@ -19,7 +19,8 @@ from vya_backupdb.db.clients import examine_client, mysql_client, postgresql_cli
 from vya_backupdb.db.connection import postgresql_host, postgresql_tls
 from vya_backupdb.db.end_markers import END_MARKERS
 from vya_backupdb.db.factory import DBMS, create_dbms
-from vya_backupdb.db.mysql import MySql, _option_value
+from vya_backupdb.db.mysql import MySql
+from vya_backupdb.db.mysql_calls import _option_value
 from vya_backupdb.db.mysql_grants import quote_name as mysql_name
 from vya_backupdb.db.mysql_grants import quote_text as mysql_text
 from vya_backupdb.db.postgresql import PostgreSql
@@ -144,7 +145,9 @@ def mysql_driver(flavour: str = "mariadb", **changes: object) -> MySql:
 
 
 def test_a_mysql_call_tells_no_secret() -> None:
-    command = mysql_driver(host="db.example.com", tls={"ca_file": "/ca.pem"})._command("/d", (11, 8), ["--", "shop"])
+    command = mysql_driver(host="db.example.com", tls={"ca_file": "/ca.pem"})._calls.command(
+        "/d", (11, 8), ["--", "shop"]
+    )
     assert command.arguments[1] == "--defaults-file={secret}"
     assert b'password="p\\"w"' in command.secret_file
     assert b'protocol="TCP"' in command.secret_file
@@ -168,7 +171,7 @@ def test_a_mysql_call_tells_no_secret() -> None:
     ],
 )
 def test_transport_security_of_mysql_clients(flavour: str, changes: dict[str, object], expected: list[str]) -> None:
-    assert mysql_driver(flavour, **changes)._tls_arguments((11, 8)) == expected
+    assert mysql_driver(flavour, **changes)._calls._tls_arguments((11, 8)) == expected
 
 
 def test_transport_security_and_places_of_postgresql() -> None:
