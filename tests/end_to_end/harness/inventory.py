@@ -36,8 +36,9 @@ def nightly() -> dict[str, Any]:
 
 
 def minutely() -> dict[str, Any]:
-    """A policy whose timer fires every minute."""
-    return {"name": MINUTELY, "schedule": {"cron": "* * * * *"}}
+    """A policy whose timer fires every minute, and which asks the servers first whether they are busy."""
+    limits = {"hold_back": {"running": 500, "replication_lag": "10m"}}
+    return {"name": MINUTELY, "schedule": {"cron": "* * * * *"}, "limits": limits}
 
 
 def write_inventory(path: Path, targets: list[Target], fleet_inventory: Path, wheels: Path) -> None:
@@ -64,6 +65,7 @@ def write_inventory(path: Path, targets: list[Target], fleet_inventory: Path, wh
         **reached["vars"],
         "backupdb_wheel_directory": str(wheels),
         "backupdb_textfile_directory": TEXTFILES,
+        "backupdb_max_dumps": 2,
     }
     groups = {"database_hosts": {"hosts": hosts}, "instances": {"hosts": instances}}
     path.touch(0o600)

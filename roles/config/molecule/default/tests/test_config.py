@@ -31,6 +31,11 @@ def test_it_says_what_the_variables_say(document: dict[str, Any]) -> None:
     assert document["storage"] == {"root": "/var/backups/vya-backupdb", "reserve": "5%"}
     assert [instance["database_id"] for instance in document["instances"]] == ["mariadb-01", "postgresql-01"]
     assert document["policies"][0]["retention"] == {"daily": 14, "timezone": "America/Sao_Paulo"}
+    assert document["policies"][0]["limits"] == {
+        "bandwidth": "50MiB",
+        "hold_back": {"running": 20, "replication_lag": "5m", "wait": "1h", "then": "proceed"},
+    }
+    assert (document["max_dumps"], document["instances"][0]["max_dumps"]) == (3, 1)
     assert document["policies"][1]["encryption"]["recipients"][0].startswith("age1")
     assert document["age_identity_file"] == "/root/identity.txt"
     assert document["notifications"]["mail"]["on_failure"] == ["dba@example.com"]
