@@ -17,7 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from .config import DEFAULT_CONFIG_PATH, Config, Instance, load_config
+from .config import Config, Instance
+from .config_file import DEFAULT_CONFIG_PATH, load_config
 from .core.backup import Progress, ProgressCallback, planned
 from .core.batch import make_backups
 from .core.catalog import SUCCESS, Catalog

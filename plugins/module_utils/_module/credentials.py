@@ -30,7 +30,7 @@ def take_secret(module: AnsibleModule, name: str) -> t.Optional[str]:
 
 def apply(module: AnsibleModule, password: t.Optional[str]) -> Outcome:
     """Bring one entry into the wanted state. Stays root, to whom the files belong."""
-    from .._engine.config import load_config
+    from .._engine.config_file import load_config
     from .._engine.security.credentials import open_store
     from .._engine.security.keys import create_host_key
 

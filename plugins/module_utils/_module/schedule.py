@@ -96,7 +96,7 @@ class Systemd:
 
 
 def _wanted(params: dict[str, t.Any]) -> dict[str, str]:
-    from .._engine.config import load_config
+    from .._engine.config_file import load_config
     from .._engine.core.scheduler import render_units
 
     path = Path(params["config_path"])

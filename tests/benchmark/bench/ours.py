@@ -28,7 +28,7 @@ ENCRYPTED = f"{DEFAULT}, age"
 # Runs in the engine's Python: what the module backup_credentials does on a host.
 _STORE_CREDENTIALS = """
 import sys
-from vya_backupdb.config import load_config
+from vya_backupdb.config_file import load_config
 from vya_backupdb.security.credentials import open_store
 from vya_backupdb.security.keys import create_host_key
 config = load_config(sys.argv[1])

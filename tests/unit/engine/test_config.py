@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from vya_backupdb.config import Config, Policy, Schedule, json_schema, load_config, parse_config, parse_duration
+from vya_backupdb.config import Config, Policy, Schedule, json_schema, parse_duration
+from vya_backupdb.config_file import load_config, parse_config
 from vya_backupdb.errors import ConfigError
 
 MINIMAL: dict[str, Any] = {

@@ -20,7 +20,7 @@ def stored(shared: Callable[[str], Any], host: Any) -> Callable[[str], Any]:
     """Opens an entry as the engine does."""
 
     def get(name: str) -> Any:
-        config = shared("_engine.config").load_config(host.config_path)
+        config = shared("_engine.config_file").load_config(host.config_path)
         return shared("_engine.security.credentials").open_store(config).get(name)
 
     return get

@@ -26,7 +26,7 @@ def validate(
     ] = None,
 ) -> int:
     """Check a configuration file as a whole."""
-    from ..config import load_config
+    from ..config_file import load_config
 
     session = session_of(context)
     checked = path or session.config_path

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     OpenEngine = Callable[[Path, str], Engine]
 
-# That of config.py, whose libraries --help does not need.
+# That of config_file.py, whose libraries --help does not need.
 DEFAULT_CONFIG_PATH = Path("/etc/vya-backupdb/config.yml")
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from ..config import DEFAULT_CONFIG_PATH, Config, Limits, Schedule
+from ..config import Config, Limits, Schedule
+from ..config_file import DEFAULT_CONFIG_PATH
 from ..errors import ConfigError
 from ..security.age_identity import ABSENT, CREDENTIAL
 from ..security.keys import NO_KEY

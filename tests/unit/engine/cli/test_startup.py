@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from vya_backupdb import __version__, config
+from vya_backupdb import __version__, config_file
 from vya_backupdb.cli.session import DEFAULT_CONFIG_PATH
 
 HEAVY = (
@@ -55,7 +55,7 @@ BACKUP = """
 import json, sys
 from pathlib import Path
 from vya_backupdb.cli import main
-from vya_backupdb.config import load_config
+from vya_backupdb.config_file import load_config
 from vya_backupdb.security.credentials import open_store
 from vya_backupdb.security.keys import create_host_key
 path, names = sys.argv[1], json.loads(sys.argv[2])
@@ -118,7 +118,7 @@ def test_without_a_command_it_points_to_the_help(call: Callable[..., Any], argum
 
 
 def test_the_default_configuration_is_the_engines() -> None:
-    assert DEFAULT_CONFIG_PATH == config.DEFAULT_CONFIG_PATH
+    assert DEFAULT_CONFIG_PATH == config_file.DEFAULT_CONFIG_PATH
 
 
 def test_without_its_libraries_it_says_what_to_install(engine_environment: dict[str, str], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from vya_backupdb.config import parse_config
+from vya_backupdb.config_file import parse_config
 from vya_backupdb.core.catalog import SUCCESS, Catalog, RunRecord
 from vya_backupdb.core.context import Context
 from vya_backupdb.core.events import Observers

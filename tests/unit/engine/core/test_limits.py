@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from vya_backupdb.config import Config, HoldBack, Limits, parse_config
+from vya_backupdb.config import Config, HoldBack, Limits
+from vya_backupdb.config_file import parse_config
 from vya_backupdb.core.pace import Pace
 from vya_backupdb.core.turns import WAITING_FOR_DUMPS, WAITING_FOR_SERVER, Turns, busyness
 from vya_backupdb.db.base import Dbms, Load

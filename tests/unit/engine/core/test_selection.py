@@ -8,7 +8,8 @@ from typing import Any, Optional, cast
 
 import pytest
 
-from vya_backupdb.config import Config, parse_config
+from vya_backupdb.config import Config
+from vya_backupdb.config_file import parse_config
 from vya_backupdb.core.backup import BackupJob
 from vya_backupdb.core.selection import select_jobs
 from vya_backupdb.db.base import Dbms, Server

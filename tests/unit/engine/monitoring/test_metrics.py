@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from vya_backupdb.config import Config, Instance, Policy, parse_config
+from vya_backupdb.config import Config, Instance, Policy
+from vya_backupdb.config_file import parse_config
 from vya_backupdb.core.catalog import Catalog
 from vya_backupdb.core.catalog_schema import DURATION_LIMITS
 from vya_backupdb.core.events import Batch

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vya_backupdb.config import Schedule, parse_config
+from vya_backupdb.config import Schedule
+from vya_backupdb.config_file import parse_config
 from vya_backupdb.core.calendar import WEEKDAYS
 from vya_backupdb.errors import ConfigError
 

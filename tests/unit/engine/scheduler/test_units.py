@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from vya_backupdb.config import Config, parse_config
+from vya_backupdb.config import Config
+from vya_backupdb.config_file import parse_config
 from vya_backupdb.core.scheduler import UNIT_PREFIX, UNIT_PREFIXES, render_units
 from vya_backupdb.errors import ConfigError
 
