@@ -242,7 +242,7 @@ def test_a_drill_notices_a_grant_that_is_missing(
     server = servers["mysql"]
     server.create("vya_drill", OBJECTS["mysql"])
     try:
-        monkeypatch.setattr("vya_backupdb.db.mysql.grant_statements", lambda _query, _database: [])
+        monkeypatch.setattr("vya_backupdb.db.mysql_calls.grant_statements", lambda _query, _database: [])
         back_up(host, server, "vya_drill")
     finally:
         server.drop("vya_drill")
