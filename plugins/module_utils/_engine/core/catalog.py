@@ -188,7 +188,7 @@ class Catalog:
         import sqlalchemy.exc
 
         if self._kept is not None:
-            with suppress(sqlalchemy.exc.SQLAlchemyError):
+            with suppress(sqlalchemy.exc.SQLAlchemyError):  # what it was kept for is written
                 self._kept.close()
             self._kept = None
 

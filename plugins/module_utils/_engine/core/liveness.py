@@ -50,7 +50,7 @@ class Liveness:
         """Take the sign of a run away; harmless when there is none."""
         with self._lock:
             descriptor = self._held.pop(run_id, None)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # once it is closed, a sign without a lock stands for nobody
             self._path(run_id).unlink()
         if descriptor is not None:
             os.close(descriptor)

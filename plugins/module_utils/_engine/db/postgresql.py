@@ -180,6 +180,7 @@ class PostgreSql(Dbms):
             yield query
         finally:
             self._own.database = None
+            # A server that is gone has closed it already.
             with contextlib.suppress(BackupDbError), in_words(self.instance, self.redactor, database):
                 connection.close()
 

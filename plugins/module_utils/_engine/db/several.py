@@ -65,7 +65,7 @@ def by_several(
     def work_too() -> None:
         if done.wait(_ALONE_SECONDS):
             return
-        with contextlib.suppress(ServerError), opened() as query:
+        with contextlib.suppress(ServerError), opened() as query:  # of its opening: work() keeps what it meets itself
             work(query)
 
     threads = [

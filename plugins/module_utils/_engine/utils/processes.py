@@ -179,7 +179,7 @@ class ProcessTable:
                 child.wait()
                 for stream in (child.process.stdin, child.process.stdout, child.process.stderr):
                     if stream is not None:
-                        with contextlib.suppress(OSError):
+                        with contextlib.suppress(OSError):  # what the child did not take is lost with it
                             stream.close()
                 with self._lock:
                     self._children.discard(child)
